@@ -1,0 +1,7 @@
+export default {
+  files: ['test/**/*.test.ts', '!test/e2e/**', '!test/bench/**'],
+  extensions: { ts: 'module' },
+  // Mount namespaces, umask and koffi belong to a process, not to a worker thread.
+  workerThreads: false,
+  timeout: '60s',
+}

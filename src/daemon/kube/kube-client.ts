@@ -1,0 +1,65 @@
+import type { SecretBytes } from '../../core/secret-bytes.ts'
+
+/** status of a TokenReview (authentication.k8s.io/v1), unset fields made explicit. */
+export interface TokenReviewStatus {
+  readonly authenticated: boolean
+  readonly audiences: readonly string[]
+  readonly username: string
+  /** The service account's uid. */
+  readonly userUid: string
+  /** Such as authentication.kubernetes.io/pod-name, pod-uid, node-name, credential-id. */
+  readonly extra: ReadonlyMap<string, readonly string[]>
+  /** The API server's own words where it rejects the token; never holds the token. */
+  readonly error: string
+}
+
+export interface SecretRef {
+  readonly namespace: string
+  readonly name: string
+}
+
+export interface KubeSecret {
+  readonly resourceVersion: string
+  readonly immutable: boolean
+  readonly data: ReadonlyMap<string, SecretBytes>
+}
+
+/** What a watch says: only metadata travels, so that no value crosses the wire for a notice. */
+export interface SecretEvent {
+  readonly type: 'present' | 'deleted'
+  readonly resourceVersion: string
+}
+
+/**
+ * The few calls the daemon makes to the API server, over one pool of kept-alive connections.
+ *
+ * Throws (every call): KubeUnavailable (no connection, 5xx, 429) · Timeout · the signal's reason.
+ */
+export interface KubeClient {
+  /** Asks, with the daemon's own credentials, whom a token belongs to. One round trip, no cache. */
+  reviewToken(
+    token: SecretBytes,
+    audiences: readonly string[],
+    signal: AbortSignal,
+  ): Promise<TokenReviewStatus>
+
+  /**
+   * Reads a Secret with a pod's token, values as bytes.
+   * Throws also: AccessDenied (403) · TokenRejected (401) · SecretNotFound (404).
+   */
+  readSecret(ref: SecretRef, podToken: SecretBytes, signal: AbortSignal): Promise<KubeSecret>
+
+  /**
+   * Watches one Secret by name with a pod's token. Ends without error where the API server ends it
+   * (timeout, 410, restart): read again, then watch again. `sinceVersion` undefined starts with what is there.
+   * Throws also: AccessDenied (the pod may not watch) · TokenRejected.
+   */
+  watchSecret(
+    ref: SecretRef,
+    sinceVersion: string | undefined,
+    podToken: SecretBytes,
+    signal: AbortSignal,
+  ): AsyncIterable<SecretEvent>
+
+  close(): Promise<void>
+}

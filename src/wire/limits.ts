@@ -1,0 +1,11 @@
+/** Bytes of all files of one volume together; a Kubernetes Secret holds 1 MiB at most. */
+export const MAX_VOLUME_BYTES = 4 * 1024 * 1024
+
+/** gRPC's cap on one message of the mount API: the contents and room for their framing. */
+export const MAX_MOUNT_MESSAGE_BYTES = MAX_VOLUME_BYTES + 1024 * 1024
+
+/** gRPC's cap on one message from kubelet: attributes and a handful of tokens. */
+export const MAX_CSI_MESSAGE_BYTES = 256 * 1024
+
+/** The longest that the daemon may hold a stream open for a Secret that is not there yet. */
+export const MAX_HOLD_MS = 50_000
