@@ -1,0 +1,109 @@
+import { contentsDigest } from '../../src/core/contents-digest.ts'
+import { LatchkeyError, type Reason } from '../../src/core/errors.ts'
+import { SecretBytes } from '../../src/core/secret-bytes.ts'
+import type { DaemonLink, MountStream, ReportStream } from '../../src/host/daemon-link.ts'
+import type { DaemonMessage__Output } from '../../src/wire/gen/latchkey/mount/v1/DaemonMessage.ts'
+import type { ShimMessage } from '../../src/wire/gen/latchkey/mount/v1/ShimMessage.ts'
+import { until } from './until.ts'
+
+/** A daemon that a test plays by hand: every Mount call of the host is one of its streams. */
+export class ScriptedDaemon implements DaemonLink {
+  readonly streams: ScriptedStream[] = []
+  isAway = false
+
+  mount(signal: AbortSignal): MountStream {
+    const stream = new ScriptedStream(signal)
+    if (this.isAway) stream.refuse('DaemonUnavailable', 'nobody listens')
+    this.streams.push(stream)
+    return stream
+  }
+
+  report(): ReportStream {
+    throw new Error('not part of this script')
+  }
+
+  /** The n-th stream that the host has opened, once it has said its first word. */
+  async stream(index: number): Promise<ScriptedStream> {
+    await until(() => (this.streams[index]?.heard.length ?? 0) > 0, {
+      what: `stream ${index} of the host`,
+    })
+    const stream = this.streams[index]
+    if (stream === undefined) throw new Error('gone again')
+    return stream
+  }
+}
+
+export class ScriptedStream implements MountStream {
+  readonly heard: ShimMessage[] = []
+  readonly #queue: DaemonMessage__Output[] = []
+  #wake = Promise.withResolvers<void>()
+  #end: { readonly error: LatchkeyError | undefined } | undefined
+
+  constructor(signal: AbortSignal) {
+    signal.addEventListener('abort', () => {
+      this.#finish(undefined)
+    })
+  }
+
+  send(message: ShimMessage): Promise<void> {
+    if (this.#end?.error !== undefined) return Promise.reject(this.#end.error)
+    this.heard.push(message)
+    return Promise.resolve()
+  }
+
+  async *receive(): AsyncIterable<DaemonMessage__Output> {
+    for (;;) {
+      const next = this.#queue.shift()
+      if (next !== undefined) yield next
+      else if (this.#end?.error !== undefined) throw this.#end.error
+      else if (this.#end !== undefined) return
+      else {
+        await this.#wake.promise
+        this.#wake = Promise.withResolvers()
+      }
+    }
+  }
+
+  end(): void {
+    this.#finish(undefined)
+  }
+
+  /** Plays the daemon: sends a generation. */
+  contents(generation: number, files: Readonly<Record<string, string>>): Buffer {
+    const list = Object.entries(files).map(([path, text]) => ({
+      path,
+      data: Buffer.from(text),
+      mode: 0o644,
+      ownerUid: 0,
+    }))
+    const digest = contentsDigest(
+      list.map((file) => ({ ...file, data: SecretBytes.copyOf(file.data) })),
+    )
+    this.say({ contents: { generation, files: list, digest } })
+    return digest
+  }
+
+  say(message: DaemonMessage__Output): void {
+    this.#queue.push(message)
+    this.#wake.resolve()
+  }
+
+  /** Plays the daemon: ends the call with a reason. */
+  refuse(reason: Reason, message: string): void {
+    this.#finish(new LatchkeyError(reason, message))
+  }
+
+  /** Waits for the host to have said something of this kind. */
+  async hears(kind: keyof ShimMessage, count = 1): Promise<ShimMessage> {
+    const matching = (): ShimMessage[] => this.heard.filter((message) => message[kind] != null)
+    await until(() => matching().length >= count, { what: `${count} x ${kind} from the host` })
+    const message = matching()[count - 1]
+    if (message === undefined) throw new Error('gone again')
+    return message
+  }
+
+  #finish(error: LatchkeyError | undefined): void {
+    this.#end ??= { error }
+    this.#wake.resolve()
+  }
+}
