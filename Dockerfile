@@ -1,0 +1,19 @@
+# Any image with Node 24 and glibc will do, e.g. --build-arg BASE=registry.example/node:24.
+ARG BASE=node:24-bookworm-slim
+FROM ${BASE}
+
+# dist/ is made beforehand by `npm run build` and only copied here. So the bytes that were tested are
+# the bytes that ship, the image needs neither npm nor a network to be built, and no package manager
+# or development dependency has to be taken out of it again.
+COPY dist/ /opt/latchkey/
+
+# Nothing is ever written there, and the host container runs the same files as root.
+USER 65532:65532
+WORKDIR /
+ENV NODE_ENV=production
+ENTRYPOINT ["node", "/opt/latchkey/app/bin/latchkey.js"]
+CMD ["--help"]
+
+LABEL org.opencontainers.image.title="latchkey" \
+      org.opencontainers.image.description="Node-local secret delivery for Kubernetes" \
+      org.opencontainers.image.licenses="Apache-2.0"

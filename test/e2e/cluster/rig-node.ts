@@ -1,0 +1,61 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+
+import type { ClusterNode } from './cluster.ts'
+import { run } from './command.ts'
+import type { Seal } from './seal.ts'
+import { inside } from './seal.ts'
+import { describeService } from './service.ts'
+
+/** Our own node, written down: plain data, so that any process can work with it. */
+export interface RigDescription {
+  readonly kind: 'rig'
+  readonly kubeconfig: string
+  readonly nodeName: string
+  readonly latchkeyImage: string
+  readonly consumerImage: string
+  readonly seal: Seal
+  readonly kubectlPath: string
+  readonly kubectlCacheFolder: string
+  readonly logFolder: string
+  readonly recordFolder: string
+  readonly prometheusFolder: string
+  /** Service name -> its command line. */
+  readonly services: {
+    readonly etcd: readonly string[]
+    readonly containerd: readonly string[]
+    readonly 'kube-apiserver': readonly string[]
+    readonly 'kube-controller-manager': readonly string[]
+    readonly 'kube-scheduler': readonly string[]
+    readonly kubelet: readonly string[]
+  }
+}
+
+const IMPORT_TIMEOUT_MS = 180_000
+/** The namespace of containerd that kubelet looks in. */
+const CTR = ['ctr', '-n', 'k8s.io']
+
+/** The handles of a node that is up. */
+export function openRigNode(description: RigDescription): ClusterNode {
+  const { seal, services, logFolder, recordFolder, prometheusFolder } = description
+  const place = { seal, recordFolder, logFolder }
+  return {
+    pid: seal.pid,
+    kubeletRoot: `/proc/${seal.pid}/root/var/lib/kubelet`,
+    logFolder,
+    prometheusFolder,
+    kubelet: describeService(place, 'kubelet', services.kubelet),
+    apiServer: describeService(place, 'kube-apiserver', services['kube-apiserver']),
+    mountinfo: () => readFileSync(`/proc/${seal.pid}/mountinfo`, 'utf8'),
+    run: (command, options) => run(inside(seal, command), options),
+    service: (name, command) => describeService(place, name, command),
+    async importImage(archive, signal) {
+      const command = [...CTR, 'images', 'import', join('/', archive)]
+      await run(inside(seal, command), { timeoutMs: IMPORT_TIMEOUT_MS, ...(signal && { signal }) })
+    },
+    async killContainer(id, signalName) {
+      const task = id.replace('containerd://', '')
+      await run(inside(seal, [...CTR, 'task', 'kill', '-s', signalName, task]))
+    },
+  }
+}
