@@ -1,0 +1,49 @@
+import { LatchkeyError } from '../../core/errors.ts'
+import type { VolumeRequest } from '../../core/types.ts'
+import type { Workload } from '../identity/workload.ts'
+import type { Collected } from '../sources/collect.ts'
+import type { Item } from '../sources/item.ts'
+import type { Stages } from './stages.ts'
+import { watchItems } from './watch-items.ts'
+
+export interface Asked {
+  readonly volume: VolumeRequest
+  readonly items: readonly Item[]
+  readonly workload: Workload
+  readonly holdMs: number
+}
+
+/**
+ * The first contents. Where a Secret is not there and the shim may wait, the answer is held until the
+ * Secret comes: kubelet's own next try may be two minutes away.
+ *
+ * Throws: SecretNotFound when the hold ends · whatever a fetch throws, at once.
+ */
+export async function collectOrHold(
+  asked: Asked,
+  on: Stages,
+  signal: AbortSignal,
+): Promise<Collected> {
+  const { volume, items, workload, holdMs } = asked
+  const collect = (): Promise<Collected> =>
+    on.slots.run(signal, () => on.collect(workload, items, volume.fsGroup, signal))
+
+  if (holdMs === 0) return collect()
+  const untilMs = on.clock.now() + holdMs
+  // Watching begins before the look, so that a Secret made in between is not missed.
+  const changes = watchItems(items, () => workload, new Map(), on)
+  try {
+    for (;;) {
+      try {
+        return await collect()
+      } catch (thrown) {
+        const error = LatchkeyError.from(thrown)
+        const leftMs = untilMs - on.clock.now()
+        if (error.reason !== 'SecretNotFound' || leftMs <= 0) throw error
+        if (!(await changes.next(leftMs, signal))) throw error
+      }
+    }
+  } finally {
+    changes.stop()
+  }
+}

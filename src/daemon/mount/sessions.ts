@@ -1,0 +1,107 @@
+import type { Clock } from '../../core/clock.ts'
+import { LatchkeyError } from '../../core/errors.ts'
+import type { Resume__Output } from '../../wire/gen/latchkey/mount/v1/Resume.ts'
+import type { ByteBudget } from './byte-budget.ts'
+import type { Session } from './session.ts'
+
+const KEEP_AT_MOST_MS = 10 * 60_000
+const MAX_DETACHED = 1024
+
+interface Detached {
+  readonly session: Session
+  readonly cancelExpiry: () => void
+}
+
+/**
+ * Every authorised volume, by id: with a stream, or detached for a while after its stream broke, so that
+ * a restarted shim can take it up again without tokens.
+ */
+export class Sessions {
+  readonly #clock: Clock
+  readonly #budget: ByteBudget
+  readonly #live = new Map<string, Session>()
+  readonly #detached = new Map<string, Detached>()
+
+  constructor(clock: Clock, budget: ByteBudget) {
+    this.#clock = clock
+    this.#budget = budget
+  }
+
+  /** Makes an authorised session the volume's only one. */
+  admit(session: Session): Session {
+    const { volumeId } = session.volume
+    this.#live.get(volumeId)?.displace()
+    this.#endDetached(volumeId)
+    this.#live.set(volumeId, session)
+    return session
+  }
+
+  /**
+   * Throws: UnknownSession, in the same words for a volume that is not held, is held by a living stream,
+   * has another target, or was never sent what the shim shows: the asker learns nothing about it.
+   */
+  resume({ volumeId, targetPath, digest }: Resume__Output): Session {
+    const session = this.#detached.get(volumeId)?.session
+    if (session?.volume.targetPath !== targetPath || !session.hasSent(digest)) {
+      throw new LatchkeyError('UnknownSession', 'no such session to resume; open it with tokens')
+    }
+    this.#detached.get(volumeId)?.cancelExpiry()
+    this.#detached.delete(volumeId)
+    this.#live.set(volumeId, session)
+    return session
+  }
+
+  /** The stream broke: the session waits for a Resume until its reviewed token expires. */
+  detach(session: Session): void {
+    const { volumeId } = session.volume
+    if (this.#live.get(volumeId) !== session) {
+      session.wipe()
+      return
+    }
+    this.#live.delete(volumeId)
+    const keepMs = Math.min(session.expiresAtMs - this.#clock.now(), KEEP_AT_MOST_MS)
+    if (keepMs <= 0) {
+      this.#end(session)
+      return
+    }
+    const cancelExpiry = this.#clock.after(keepMs, () => {
+      this.#endDetached(volumeId)
+    })
+    this.#detached.set(volumeId, { session, cancelExpiry })
+    const [oldest] = this.#detached.keys()
+    if (this.#detached.size > MAX_DETACHED && oldest !== undefined) this.#endDetached(oldest)
+  }
+
+  /** The volume is gone from the node. */
+  forget(session: Session): void {
+    const { volumeId } = session.volume
+    if (this.#live.get(volumeId) !== session) {
+      session.wipe()
+      return
+    }
+    this.#live.delete(volumeId)
+    this.#end(session)
+  }
+
+  count(): { readonly live: number; readonly detached: number } {
+    return { live: this.#live.size, detached: this.#detached.size }
+  }
+
+  /** Drops what is only waiting, so that nothing keeps the process alive. */
+  close(): void {
+    for (const volumeId of [...this.#detached.keys()]) this.#endDetached(volumeId)
+  }
+
+  #endDetached(volumeId: string): void {
+    const detached = this.#detached.get(volumeId)
+    if (detached === undefined) return
+    detached.cancelExpiry()
+    this.#detached.delete(volumeId)
+    this.#end(detached.session)
+  }
+
+  #end(session: Session): void {
+    session.wipe()
+    if (!this.#live.has(session.volume.volumeId)) this.#budget.release(session.volume.volumeId)
+  }
+}

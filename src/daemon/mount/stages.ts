@@ -1,0 +1,32 @@
+import type { Clock } from '../../core/clock.ts'
+import type { Limiter } from '../../core/limiter.ts'
+import type { VolumeRequest } from '../../core/types.ts'
+import type { DaemonMetrics } from '../../observability/daemon-metrics.ts'
+import type { Logger } from '../../observability/log.ts'
+import type { Workload } from '../identity/workload.ts'
+import type { Feeds } from '../refresh/feeds.ts'
+import type { Collected } from '../sources/collect.ts'
+import type { Item } from '../sources/item.ts'
+import type { Source } from '../sources/source.ts'
+import type { ByteBudget } from './byte-budget.ts'
+import type { Sessions } from './sessions.ts'
+
+/** The rooms that a mount passes through, each made once by the composer. */
+export interface Stages {
+  readonly authenticate: (request: VolumeRequest, signal: AbortSignal) => Promise<Workload>
+  readonly sources: ReadonlyMap<string, Source>
+  readonly collect: (
+    workload: Workload,
+    items: readonly Item[],
+    fsGroup: number | undefined,
+    signal: AbortSignal,
+  ) => Promise<Collected>
+  readonly feeds: Feeds
+  readonly sessions: Sessions
+  readonly budget: ByteBudget
+  /** Slots for what costs the API server and the sources something; a held mount takes none. */
+  readonly slots: Limiter
+  readonly clock: Clock
+  readonly log: Logger
+  readonly metrics: DaemonMetrics
+}

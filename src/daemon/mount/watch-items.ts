@@ -1,0 +1,53 @@
+import { sleep } from '../../core/clock.ts'
+import type { Workload } from '../identity/workload.ts'
+import type { Item } from '../sources/item.ts'
+import { secretKeyOf, type SecretKey } from '../sources/collect.ts'
+import type { Stages } from './stages.ts'
+
+/** Notices that some secret of a volume may have changed. Several at once count as one. */
+export interface Changes {
+  /** Resolves true on the next notice, or at once for one that came meanwhile; false after `waitMs`. */
+  next(waitMs: number, signal: AbortSignal): Promise<boolean>
+  /** Brings about a notice. */
+  notify(): void
+  stop(): void
+}
+
+/** `versions`: what the volume shows now; a secret without one is expected to appear. */
+export function watchItems(
+  items: readonly Item[],
+  workload: () => Workload,
+  versions: ReadonlyMap<SecretKey, string>,
+  on: Pick<Stages, 'feeds' | 'sources' | 'clock'>,
+): Changes {
+  let pending = false
+  let wake = Promise.withResolvers<void>()
+  const notify = (): void => {
+    pending = true
+    wake.resolve()
+  }
+  const secrets = new Map(items.map((item) => [secretKeyOf(item), item]))
+  const unsubscribes = [...secrets].flatMap(([key, { from, secret }]) => {
+    const source = on.sources.get(from)
+    if (source === undefined) return []
+    const version = versions.get(key)
+    return [on.feeds.subscribe({ source, workload, secret, version, onChange: notify })]
+  })
+  return {
+    async next(waitMs, signal) {
+      const over = new AbortController()
+      const bound = sleep(on.clock, waitMs, AbortSignal.any([signal, over.signal]))
+      await Promise.race([wake.promise, bound.catch(() => undefined)])
+      over.abort()
+      signal.throwIfAborted()
+      const noticed = pending
+      pending = false
+      wake = Promise.withResolvers()
+      return noticed
+    },
+    notify,
+    stop() {
+      for (const unsubscribe of unsubscribes) unsubscribe()
+    },
+  }
+}

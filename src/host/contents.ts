@@ -1,0 +1,75 @@
+import { contentsDigest } from '../core/contents-digest.ts'
+import { LatchkeyError } from '../core/errors.ts'
+import { parseSafePath } from '../core/safe-path.ts'
+import { SecretBytes } from '../core/secret-bytes.ts'
+import type { VolumeFile } from '../core/types.ts'
+import type { Contents__Output } from '../wire/gen/latchkey/mount/v1/Contents.ts'
+import type { File__Output } from '../wire/gen/latchkey/mount/v1/File.ts'
+
+const MAX_FILES = 4096
+const MAX_MODE = 0o777
+const MAX_UID = 0xffff_fffe
+
+/** One generation of a volume's files, checked. */
+export interface Generation {
+  readonly number: number
+  readonly files: readonly VolumeFile[]
+  readonly digest: Buffer
+}
+
+/**
+ * Takes the daemon's contents apart. The daemon is no more trusted here than a tenant: it may be
+ * compromised, and what it sends is written by root.
+ *
+ * Throws: InvalidRequest, PayloadTooLarge; neither quotes a value.
+ */
+export function parseContents(contents: Contents__Output, maxVolumeBytes: number): Generation {
+  if (contents.files.length > MAX_FILES) {
+    throw new LatchkeyError('PayloadTooLarge', `contents: more than ${MAX_FILES} files`)
+  }
+  const files = contents.files.map(parseFile)
+  const bytes = files.reduce((sum, file) => sum + file.data.length, 0)
+  if (bytes > maxVolumeBytes) {
+    throw new LatchkeyError('PayloadTooLarge', `contents: ${bytes} bytes, ${maxVolumeBytes} allowed`)
+  }
+  refuseCollisions(files)
+  return { number: contents.generation, files, digest: contentsDigest(files) }
+}
+
+/** Zeroes the values of a message that has been dealt with; the files are views of the same bytes. */
+export function wipeContents(contents: Contents__Output): void {
+  for (const file of contents.files) file.data.fill(0)
+}
+
+function parseFile(file: File__Output, index: number): VolumeFile {
+  const field = `contents.files[${index}]`
+  parseSafePath(file.path, `${field}.path`)
+  if (file.mode > MAX_MODE) {
+    throw new LatchkeyError('InvalidRequest', `${field}.mode: more than the permission bits`)
+  }
+  if (file.ownerUid > MAX_UID) {
+    throw new LatchkeyError('InvalidRequest', `${field}.owner_uid: not a user id`)
+  }
+  return {
+    path: file.path,
+    data: new SecretBytes(file.data),
+    mode: file.mode,
+    ownerUid: file.ownerUid,
+  }
+}
+
+/** A path twice, or a file where another path needs a folder, has no one right outcome on disk. */
+function refuseCollisions(files: readonly VolumeFile[]): void {
+  const paths = new Set<string>()
+  const folders = new Set<string>()
+  for (const { path } of files) {
+    if (paths.has(path)) throw new LatchkeyError('InvalidRequest', 'contents: a path comes twice')
+    paths.add(path)
+    for (let end = path.indexOf('/'); end !== -1; end = path.indexOf('/', end + 1)) {
+      folders.add(path.slice(0, end))
+    }
+  }
+  if (!paths.isDisjointFrom(folders)) {
+    throw new LatchkeyError('InvalidRequest', 'contents: a path is both a file and a folder')
+  }
+}

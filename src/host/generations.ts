@@ -1,0 +1,92 @@
+import type { Clock } from '../core/clock.ts'
+import { LatchkeyError } from '../core/errors.ts'
+import type { HostMetrics } from '../observability/host-metrics.ts'
+import type { Logger } from '../observability/log.ts'
+import type { Generation } from './contents.ts'
+import type { Volume, VolumeStore } from './volume/volume-store.ts'
+
+export interface GenerationParts {
+  readonly store: VolumeStore
+  readonly clock: Clock
+  readonly metrics: HostMetrics
+  /** How long an old generation stays for readers that are on their way to it by path. */
+  readonly lingerMs: number
+}
+
+/** What one volume shows: puts generations in place, one after the other, until it is frozen. */
+export class Generations {
+  readonly #volume: Volume
+  readonly #parts: GenerationParts
+  readonly #log: Logger
+  #digest: Buffer | undefined
+  #cancelPrune: (() => void) | undefined
+  #frozen = false
+
+  /** `digest`: of what is mounted already, undefined for a volume that is not there yet. */
+  constructor(volume: Volume, digest: Buffer | undefined, parts: GenerationParts, log: Logger) {
+    this.#volume = volume
+    this.#digest = digest
+    this.#parts = parts
+    this.#log = log
+  }
+
+  /** Of what the pod sees; undefined while nothing is mounted. */
+  get digest(): Buffer | undefined {
+    return this.#digest
+  }
+
+  /**
+   * Makes this the generation that the pod sees; equal contents are left as they lie, so that watchers
+   * do not fire for nothing.
+   *
+   * Throws: VolumeIo, with the former generation still in place.
+   */
+  apply(generation: Generation): void {
+    if (this.#frozen) throw new LatchkeyError('OperationPending', 'the volume is being taken away')
+    if (this.#digest?.equals(generation.digest) === true) return
+    if (this.#digest === undefined) this.#create(generation)
+    else this.#swap(generation)
+    this.#digest = generation.digest
+  }
+
+  /** From here on nothing is written any more. */
+  freeze(): void {
+    this.#frozen = true
+    this.#cancelPrune?.()
+  }
+
+  #create(generation: Generation): void {
+    const done = this.#parts.metrics.startStage('build')
+    this.#parts.store.create(this.#volume, generation.files)
+    done()
+  }
+
+  #swap(generation: Generation): void {
+    // The tmpfs is sized for three generations: the current, the next, and one that is pinned by a
+    // subPath mount. One that only lingers must not take the next one's room.
+    if (this.#cancelPrune !== undefined) this.#prune()
+    const done = this.#parts.metrics.startStage('swap')
+    try {
+      this.#parts.store.swap(this.#volume, generation.files)
+    } catch (thrown) {
+      this.#parts.metrics.countSwap('failed')
+      throw thrown
+    }
+    done()
+    this.#parts.metrics.countSwap('ok')
+    this.#cancelPrune = this.#parts.clock.after(this.#parts.lingerMs, () => {
+      this.#prune()
+    })
+  }
+
+  #prune(): void {
+    this.#cancelPrune?.()
+    this.#cancelPrune = undefined
+    try {
+      this.#parts.store.prune(this.#volume)
+    } catch (thrown) {
+      // The pod has its new files; the old ones are tried again with the next swap.
+      this.#log.warn({ err: LatchkeyError.from(thrown) }, 'old generation could not be removed')
+    }
+  }
+}

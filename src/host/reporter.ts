@@ -1,0 +1,67 @@
+import { Backoff } from '../core/backoff.ts'
+import { sleep, type Clock } from '../core/clock.ts'
+import type { ShimReport } from '../wire/gen/latchkey/mount/v1/ShimReport.ts'
+import type { DaemonLink } from './daemon-link.ts'
+
+const EVERY_MS = 5_000
+
+export interface ReporterParts {
+  readonly link: DaemonLink
+  readonly clock: Clock
+  readonly report: () => Promise<ShimReport>
+}
+
+/** The host side's heartbeat to the daemon: it has no listener of its own, so the daemon answers for it. */
+export class Reporter {
+  readonly #parts: ReporterParts
+  readonly #stopped = new AbortController()
+  readonly #loop: Promise<void>
+  #hurry = Promise.withResolvers<void>()
+
+  constructor(parts: ReporterParts) {
+    this.#parts = parts
+    this.#loop = this.#run()
+  }
+
+  /** Reports now instead of with the next beat, for what a probe waits for. */
+  hurry(): void {
+    this.#hurry.resolve()
+    this.#hurry = Promise.withResolvers()
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped.abort()
+    await this.#loop
+  }
+
+  async #run(): Promise<void> {
+    const backoff = new Backoff({ firstMs: 100, maxMs: 5_000 })
+    while (!this.#stopped.signal.aborted) {
+      await this.#beatWhileConnected(backoff)
+      await sleep(this.#parts.clock, backoff.nextMs(), this.#stopped.signal).catch(() => undefined)
+    }
+  }
+
+  async #beatWhileConnected(backoff: Backoff): Promise<void> {
+    const stream = this.#parts.link.report(this.#stopped.signal)
+    let isOver = false
+    void stream.ended.then(() => {
+      isOver = true
+    })
+    try {
+      while (!isOver && !this.#stopped.signal.aborted) {
+        await stream.send(await this.#parts.report())
+        await Promise.race([
+          sleep(this.#parts.clock, EVERY_MS, this.#stopped.signal),
+          stream.ended,
+          this.#hurry.promise,
+        ])
+        if (!isOver) backoff.reset()
+      }
+    } catch {
+      // The daemon is away; the volumes' own streams say so in the log.
+    } finally {
+      stream.end()
+    }
+  }
+}

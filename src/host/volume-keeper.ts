@@ -1,0 +1,246 @@
+import { Backoff } from '../core/backoff.ts'
+import { sleep, type Clock } from '../core/clock.ts'
+import { LatchkeyError, type Reason } from '../core/errors.ts'
+import type { ServiceToken, VolumeRequest } from '../core/types.ts'
+import type { Logger } from '../observability/log.ts'
+import type { Contents__Output } from '../wire/gen/latchkey/mount/v1/Contents.ts'
+import { parseContents, wipeContents } from './contents.ts'
+import type { DaemonLink, MountStream } from './daemon-link.ts'
+import { Generations, type GenerationParts } from './generations.ts'
+import {
+  committedMessage,
+  failedMessage,
+  openMessage,
+  resumeMessage,
+  tokensMessage,
+  unmountedMessage,
+} from './shim-messages.ts'
+import type { Volume } from './volume/volume-store.ts'
+
+export interface KeeperParts extends GenerationParts {
+  readonly link: DaemonLink
+  readonly clock: Clock
+  readonly log: Logger
+  readonly maxVolumeBytes: number
+}
+
+const RETRY_WHILE_PENDING = { firstMs: 50, maxMs: 500 }
+const RETRY_WHILE_MOUNTED = { firstMs: 200, maxMs: 30_000 }
+const FAREWELL_MS = 2_000
+
+/** Refusals that only newer tokens can mend: asking again with the old ones is noise. */
+const NEEDS_NEWER_TOKENS: ReadonlySet<Reason> = new Set([
+  'TokenMissing',
+  'TokenRejected',
+  'PodMismatch',
+  'UnknownSession',
+])
+
+/**
+ * Keeps one volume: holds its stream to the daemon, puts in place what the daemon sends, and takes the
+ * stream up again whenever it breaks. While nothing is mounted, the daemon's first refusal is the answer
+ * to the publish; afterwards a refusal changes nothing that the pod sees.
+ */
+export class VolumeKeeper {
+  readonly volume: Volume
+  readonly #parts: KeeperParts
+  readonly #log: Logger
+  readonly #generations: Generations
+  readonly #ready = Promise.withResolvers<void>()
+  readonly #over = new AbortController()
+  #request: VolumeRequest | undefined
+  #holdMs = 0
+  #stream: MountStream | undefined
+  #lastError: LatchkeyError | undefined
+  #newTokens = Promise.withResolvers<void>()
+
+  private constructor(volume: Volume, digest: Buffer | undefined, parts: KeeperParts) {
+    this.volume = volume
+    this.#parts = parts
+    this.#log = parts.log.child({ volumeId: volume.volumeId })
+    this.#generations = new Generations(volume, digest, parts, this.#log)
+    this.#ready.promise.catch(() => undefined)
+  }
+
+  /** A new volume. `holdMs`: how long the daemon may wait for a Secret that is not there. */
+  static publish(request: VolumeRequest, holdMs: number, parts: KeeperParts): VolumeKeeper {
+    const { volumeId, targetPath, fsGroup } = request
+    const keeper = new VolumeKeeper({ volumeId, targetPath, fsGroup }, undefined, parts)
+    keeper.#request = request
+    keeper.#holdMs = holdMs
+    void keeper.#attend()
+    return keeper
+  }
+
+  /** A volume found mounted; its tokens went with the process that had them. */
+  static adopt(volume: Volume, digest: Buffer, parts: KeeperParts): VolumeKeeper {
+    const keeper = new VolumeKeeper(volume, digest, parts)
+    keeper.#ready.resolve()
+    void keeper.#attend()
+    return keeper
+  }
+
+  /** Settles with the first generation in place, or with the refusal. */
+  get ready(): Promise<void> {
+    return this.#ready.promise
+  }
+
+  get isMounted(): boolean {
+    return this.#generations.digest !== undefined
+  }
+
+  get isConnected(): boolean {
+    return this.#stream !== undefined
+  }
+
+  /** As first published, tokens apart; undefined after an adoption until kubelet's next republish. */
+  get request(): VolumeRequest | undefined {
+    return this.#request
+  }
+
+  /** Why the stream is down or the volume is not ready; undefined while all is well. */
+  get lastError(): LatchkeyError | undefined {
+    return this.#lastError
+  }
+
+  /** Takes what a republish brings: newer tokens, and after an adoption the attributes too. */
+  renew(request: VolumeRequest): void {
+    const known = this.#request
+    if (known !== undefined && sameTokens(known.tokens, request.tokens)) {
+      wipeTokens(request.tokens)
+      return
+    }
+    this.#request = known === undefined ? request : { ...known, tokens: request.tokens }
+    if (known !== undefined) wipeTokens(known.tokens)
+    this.#stream?.send(tokensMessage(request.tokens)).catch(() => undefined)
+    this.#newTokens.resolve()
+    this.#newTokens = Promise.withResolvers()
+  }
+
+  /** From here on nothing is written; a publish that still waits is answered with `why`. */
+  freeze(why: LatchkeyError): void {
+    this.#generations.freeze()
+    this.#ready.reject(why)
+  }
+
+  /** Hangs up without a word: the daemon keeps the session, for a restarted host to resume. */
+  detach(): void {
+    this.#over.abort(new LatchkeyError('ShuttingDown', 'the host side is stopping'))
+  }
+
+  /** Tells the daemon that the volume is gone; what it cannot be told now expires over there. */
+  async sayUnmounted(): Promise<void> {
+    await Promise.race([
+      this.#stream?.send(unmountedMessage()),
+      sleep(this.#parts.clock, FAREWELL_MS, this.#over.signal),
+    ]).catch(() => undefined)
+    this.detach()
+    if (this.#request !== undefined) wipeTokens(this.#request.tokens)
+  }
+
+  async #attend(): Promise<void> {
+    const pending = new Backoff(RETRY_WHILE_PENDING)
+    const mounted = new Backoff(RETRY_WHILE_MOUNTED)
+    while (!this.#over.signal.aborted) {
+      const error = await this.#converse(mounted)
+      if (this.#over.signal.aborted) return
+      this.#note(error)
+      if (this.isMounted) await this.#pause(error, mounted.nextMs())
+      else if (error.reason === 'DaemonUnavailable') await this.#pause(error, pending.nextMs())
+      else {
+        this.#ready.reject(error)
+        return
+      }
+    }
+  }
+
+  /** One stream from its first word to its end; answers why it ended. */
+  async #converse(backoff: Backoff): Promise<LatchkeyError> {
+    const stream = this.#parts.link.mount(this.#over.signal)
+    try {
+      await stream.send(this.#hello())
+      this.#stream = stream
+      for await (const message of stream.receive()) {
+        if (message.contents) await this.#take(message.contents, stream)
+        backoff.reset()
+        this.#lastError = undefined
+      }
+      return new LatchkeyError('DaemonUnavailable', 'the daemon ended the stream')
+    } catch (thrown) {
+      return LatchkeyError.from(thrown)
+    } finally {
+      this.#stream = undefined
+      stream.end()
+    }
+  }
+
+  /** With tokens in hand a volume is opened; without, only what this very session sent can be resumed. */
+  #hello(): ReturnType<typeof openMessage> {
+    const request = this.#request
+    const digest = this.#generations.digest
+    const isFresh = request?.tokens.some((t) => t.expiresAtMs > this.#parts.clock.now()) ?? false
+    if (request !== undefined && (isFresh || digest === undefined)) {
+      return openMessage(request, this.#holdMs)
+    }
+    return resumeMessage(this.volume, digest ?? Buffer.alloc(0))
+  }
+
+  async #take(contents: Contents__Output, stream: MountStream): Promise<void> {
+    try {
+      this.#generations.apply(parseContents(contents, this.#parts.maxVolumeBytes))
+    } catch (thrown) {
+      const error = LatchkeyError.from(thrown)
+      await stream.send(failedMessage(contents.generation, error))
+      if (!this.isMounted) throw error
+      this.#log.error({ err: error, generation: contents.generation }, 'contents refused')
+      return
+    } finally {
+      wipeContents(contents)
+    }
+    this.#holdMs = 0
+    await stream.send(committedMessage(contents.generation))
+    this.#ready.resolve()
+  }
+
+  async #pause(error: LatchkeyError, delayMs: number): Promise<void> {
+    const waitsForTokens = this.isMounted && NEEDS_NEWER_TOKENS.has(error.reason)
+    const woken = new AbortController()
+    const over = AbortSignal.any([this.#over.signal, woken.signal])
+    const pause = waitsForTokens ? untilAborted(over) : sleep(this.#parts.clock, delayMs, over)
+    await Promise.race([this.#newTokens.promise, pause.catch(() => undefined)])
+    woken.abort()
+  }
+
+  /** One line per change of state, not one per try. */
+  #note(error: LatchkeyError): void {
+    if (this.#lastError?.reason !== error.reason) {
+      const level = this.isMounted ? 'warn' : 'debug'
+      this.#log[level]({ err: error, reason: error.reason }, 'stream to the daemon ended')
+    }
+    this.#lastError = error
+  }
+}
+
+function untilAborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve()
+    signal.addEventListener(
+      'abort',
+      () => {
+        resolve()
+      },
+      { once: true },
+    )
+  })
+}
+
+function sameTokens(a: readonly ServiceToken[], b: readonly ServiceToken[]): boolean {
+  return (
+    a.length === b.length &&
+    a.every((one) => b.some((two) => one.audience === two.audience && one.token.equals(two.token)))
+  )
+}
+
+function wipeTokens(tokens: readonly ServiceToken[]): void {
+  for (const { token } of tokens) token.wipe()
+}

@@ -1,0 +1,72 @@
+import { join } from 'node:path'
+import protobuf from 'protobufjs'
+import { PROTO_FOLDER } from './protos.ts'
+
+/** A Kubernetes object in its protobuf envelope. */
+export interface UnknownObject {
+  readonly typeMeta: { readonly apiVersion: string; readonly kind: string }
+  /** The object's own encoding; a view of the decoded buffer. */
+  readonly raw: Buffer
+}
+
+export interface SecretObject {
+  readonly metadata: {
+    readonly name: string
+    readonly namespace: string
+    readonly uid: string
+    readonly resourceVersion: string
+  }
+  /** Views of the decoded buffer. */
+  readonly data: Readonly<Record<string, Buffer>>
+  readonly type: string
+  readonly immutable: boolean
+}
+
+export interface StatusObject {
+  readonly status: string
+  readonly message: string
+  readonly reason: string
+  readonly code: number
+}
+
+// A body in Kubernetes' protobuf encoding begins with these four bytes, then comes an Unknown.
+const MAGIC = Buffer.from('k8s\0')
+
+const root = new protobuf.Root().loadSync(join(PROTO_FOLDER, 'kubernetes/v1/secret.proto'))
+const unknownType = root.lookupType('kubernetes.v1.Unknown')
+const secretType = root.lookupType('kubernetes.v1.Secret')
+const statusType = root.lookupType('kubernetes.v1.Status')
+
+/** Each decode throws where the bytes are no such message; what it throws may quote them. */
+export function decodeUnknown(body: Buffer): UnknownObject {
+  if (!body.subarray(0, MAGIC.length).equals(MAGIC)) throw new Error('not a protobuf body')
+  return decode<UnknownObject>(unknownType, body.subarray(MAGIC.length))
+}
+
+export function decodeSecret(raw: Buffer): SecretObject {
+  return decode<SecretObject>(secretType, raw)
+}
+
+export function decodeStatus(raw: Buffer): StatusObject {
+  return decode<StatusObject>(statusType, raw)
+}
+
+export function encodeUnknown(object: UnknownObject): Buffer {
+  return Buffer.concat([MAGIC, encode(unknownType, object)])
+}
+
+export function encodeSecret(object: SecretObject): Buffer {
+  return encode(secretType, object)
+}
+
+export function encodeStatus(object: StatusObject): Buffer {
+  return encode(statusType, object)
+}
+
+function decode<T>(type: protobuf.Type, bytes: Buffer): T {
+  return type.toObject(type.decode(bytes), { defaults: true, objects: true }) as T
+}
+
+function encode(type: protobuf.Type, object: object): Buffer {
+  return Buffer.from(type.encode(type.fromObject(object)).finish())
+}

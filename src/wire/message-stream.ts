@@ -1,0 +1,72 @@
+import type { ClientDuplexStream, ServerDuplexStream } from '@grpc/grpc-js'
+import { LatchkeyError } from '../core/errors.ts'
+import { fromServiceError } from './status.ts'
+
+type Call<In, Out> = ServerDuplexStream<In, Out> | ClientDuplexStream<Out, In>
+
+/**
+ * A gRPC call of two streams, seen from one of its ends: messages come one by one, at the reader's pace,
+ * and the call is over exactly once.
+ */
+export class MessageStream<In, Out> {
+  readonly #call: Call<In, Out>
+  readonly #over = new AbortController()
+
+  constructor(call: Call<In, Out>) {
+    this.#call = call
+    call.once('error', (thrown) => {
+      this.#close(fromServiceError(thrown))
+    })
+    call.once('cancelled', () => {
+      this.#close(new LatchkeyError('DaemonUnavailable', 'the other side hung up'))
+    })
+    call.once('close', () => {
+      this.#close(new LatchkeyError('DaemonUnavailable', 'the stream is over'))
+    })
+  }
+
+  /** Aborts when the call is over, for whatever cause; its reason is a LatchkeyError. */
+  get closed(): AbortSignal {
+    return this.#over.signal
+  }
+
+  /**
+   * The messages in order; ends where the other side ends the call without an error. To be called once.
+   * Throws: the other side's reason.
+   */
+  async *receive(): AsyncIterable<In> {
+    try {
+      // Readable's own iterator reads on demand: a slow reader slows the sender by HTTP/2's flow control.
+      for await (const message of this.#call as AsyncIterable<In>) yield message
+    } catch (thrown) {
+      throw this.#reason(thrown)
+    }
+  }
+
+  /** Resolves when the transport has taken a copy of the message. Throws: why the call is over. */
+  send(message: Out): Promise<void> {
+    return new Promise((resolve, reject) => {
+      if (this.#over.signal.aborted) {
+        reject(this.#reason(undefined))
+        return
+      }
+      const onClose = (): void => {
+        reject(this.#reason(undefined))
+      }
+      this.#over.signal.addEventListener('abort', onClose, { once: true })
+      this.#call.write(message, () => {
+        this.#over.signal.removeEventListener('abort', onClose)
+        resolve()
+      })
+    })
+  }
+
+  #reason(thrown: unknown): LatchkeyError {
+    const { reason } = this.#over.signal
+    return reason instanceof LatchkeyError ? reason : fromServiceError(thrown)
+  }
+
+  #close(reason: LatchkeyError): void {
+    if (!this.#over.signal.aborted) this.#over.abort(reason)
+  }
+}

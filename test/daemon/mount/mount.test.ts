@@ -1,0 +1,372 @@
+import test, { type ExecutionContext } from 'ava'
+import { contentsDigest } from '../../../src/core/contents-digest.ts'
+import { LatchkeyError, type Reason } from '../../../src/core/errors.ts'
+import { Limiter } from '../../../src/core/limiter.ts'
+import { SecretBytes } from '../../../src/core/secret-bytes.ts'
+import type { VolumeRequest } from '../../../src/core/types.ts'
+import type { Workload } from '../../../src/daemon/identity/workload.ts'
+import { ByteBudget } from '../../../src/daemon/mount/byte-budget.ts'
+import { mount } from '../../../src/daemon/mount/mount.ts'
+import { Sessions } from '../../../src/daemon/mount/sessions.ts'
+import type { Stages } from '../../../src/daemon/mount/stages.ts'
+import { createDaemonMetrics } from '../../../src/observability/daemon-metrics.ts'
+import { createLogger } from '../../../src/observability/log.ts'
+import type { ShimMessage__Output } from '../../../src/wire/gen/latchkey/mount/v1/ShimMessage.ts'
+import { FakeClock } from '../../support/fake-clock.ts'
+import { ScriptedShim } from '../../support/shim.ts'
+import { until } from '../../support/until.ts'
+import { volumeRequest } from '../../support/volume-requests.ts'
+
+const TOKEN_LIFE_MS = 5 * 60_000
+
+/** A daemon around mount(): one source whose secret the test sets, one reviewer whose answer it sets. */
+class World {
+  readonly clock = new FakeClock()
+  secret: Readonly<Record<string, string>> | Reason = { password: 'one' }
+  review: Reason | undefined
+  readonly reviewed: string[] = []
+  readonly subscribers = new Set<() => void>()
+  readonly budget = new ByteBudget({ namespaceBytes: 100, nodeBytes: 150 })
+  readonly sessions = new Sessions(this.clock, this.budget)
+  fetches = 0
+  readonly handedOut: SecretBytes[] = []
+
+  readonly stages = {
+    authenticate: (request: VolumeRequest) => this.#authenticate(request),
+    sources: new Map([['kubernetes', { name: 'kubernetes', audience: '' }]]),
+    collect: () => this.#collect(),
+    feeds: {
+      subscribe: ({ onChange }: { onChange: () => void }) => {
+        this.subscribers.add(onChange)
+        return () => this.subscribers.delete(onChange)
+      },
+    },
+    sessions: this.sessions,
+    budget: this.budget,
+    slots: new Limiter('mounts', 4, 4),
+    clock: this.clock,
+    log: createLogger({ level: 'silent', side: 'daemon' }),
+    metrics: createDaemonMetrics({ version: 'test' }),
+  } as unknown as Stages
+
+  /** The secret changes, and whoever watches is told. */
+  change(secret: Readonly<Record<string, string>> | Reason): void {
+    this.secret = secret
+    for (const notify of this.subscribers) notify()
+  }
+
+  #authenticate(request: VolumeRequest): Promise<Workload> {
+    this.reviewed.push(request.tokens.map(({ token }) => token.use((b) => b.toString())).join())
+    if (this.review !== undefined) return Promise.reject(new LatchkeyError(this.review, 'no'))
+    return Promise.resolve({
+      pod: request.pod,
+      serviceAccountUid: 'sa-uid',
+      expiresAtMs: this.clock.now() + TOKEN_LIFE_MS,
+      tokens: new Map(request.tokens.map((token) => [token.audience, token])),
+    })
+  }
+
+  #collect() {
+    this.fetches += 1
+    if (typeof this.secret === 'string') {
+      return Promise.reject(new LatchkeyError(this.secret, 'as told'))
+    }
+    const files = Object.entries(this.secret).map(([path, text]) => ({
+      path,
+      data: SecretBytes.copyOf(Buffer.from(text)),
+      mode: 0o644,
+      ownerUid: 0,
+    }))
+    this.handedOut.push(...files.map(({ data }) => data))
+    const bytes = files.reduce((sum, { data }) => sum + data.length, 0)
+    return Promise.resolve({ files, digest: contentsDigest(files), versions: new Map(), bytes })
+  }
+}
+
+function openMessage(changes: Partial<VolumeRequest> = {}, holdMs = 0): ShimMessage__Output {
+  const { attributes, tokens, pod, volumeId, targetPath } = volumeRequest(changes)
+  return {
+    open: {
+      volumeId,
+      targetPath,
+      pod,
+      attributes: Object.fromEntries(attributes),
+      tokens: tokens.map((token) => ({
+        ...token,
+        token: token.token.use((bytes) => Buffer.from(bytes)),
+      })),
+      holdMs,
+    },
+  }
+}
+
+function begin(t: ExecutionContext, on: World, first: ShimMessage__Output) {
+  const shim = new ScriptedShim()
+  const ended = mount(shim, on.stages).then(
+    () => undefined,
+    (thrown: unknown) => LatchkeyError.from(thrown),
+  )
+  shim.say(first)
+  t.teardown(() => {
+    shim.hangUp()
+  })
+  return { shim, ended }
+}
+
+/** Opens a volume and commits its first generation. */
+async function opened(t: ExecutionContext, on: World) {
+  const stream = begin(t, on, openMessage())
+  const { digest } = await stream.shim.generation(1)
+  stream.shim.commit(1)
+  await until(() => on.subscribers.size > 0, { what: 'the session to watch' })
+  return { ...stream, digest }
+}
+
+test('an authorised pod is sent its files, and the daemon keeps no value of them', async (t) => {
+  const on = new World()
+  const { shim } = await opened(t, on)
+  t.is((await shim.generation(1)).text, 'password=one')
+  t.true(on.handedOut.every((secret) => secret.use((b) => b.every((byte) => byte === 0))))
+})
+
+test('a changed secret is sent as the next generation', async (t) => {
+  const on = new World()
+  const { shim } = await opened(t, on)
+  on.change({ password: 'two' })
+  const next = await shim.generation(2)
+  t.like(next, { generation: 2, text: 'password=two' })
+})
+
+test('a notice without a change sends nothing', async (t) => {
+  const on = new World()
+  const { shim } = await opened(t, on)
+  on.change({ password: 'one' })
+  await until(() => on.fetches === 2, { what: 'the second fetch' })
+  on.change({ password: 'two' })
+  t.is((await shim.generation(2)).text, 'password=two')
+})
+
+test('one generation at most is unanswered, and what comes next is the newest', async (t) => {
+  const on = new World()
+  const { shim } = await opened(t, on)
+  on.change({ password: 'two' })
+  await shim.generation(2)
+  on.change({ password: 'three' })
+  on.change({ password: 'four' })
+  t.is(shim.heard.length, 2)
+  shim.commit(2)
+  t.is((await shim.generation(3)).text, 'password=four')
+})
+
+for (const reason of ['TokenRejected', 'PodMismatch', 'KubeUnavailable'] as const) {
+  test(`a pod that the review answers with ${reason} is refused before anything is fetched`, async (t) => {
+    const on = new World()
+    on.review = reason
+    const { shim, ended } = begin(t, on, openMessage())
+    t.is((await ended)?.reason, reason)
+    t.is(on.fetches, 0)
+    t.is(shim.heard.length, 0)
+  })
+}
+
+test('attributes are checked before the API server is asked', async (t) => {
+  const on = new World()
+  const { ended } = begin(t, on, openMessage({ attributes: new Map([['sceret', 'db']]) }))
+  t.is((await ended)?.reason, 'InvalidRequest')
+  t.deepEqual(on.reviewed, [])
+})
+
+test('a missing secret is refused at once where the shim does not wait', async (t) => {
+  const on = new World()
+  on.secret = 'SecretNotFound'
+  const { ended } = begin(t, on, openMessage())
+  t.is((await ended)?.reason, 'SecretNotFound')
+})
+
+test('a held mount goes on as soon as the secret is there', async (t) => {
+  const on = new World()
+  on.secret = 'SecretNotFound'
+  const { shim } = begin(t, on, openMessage({}, 50_000))
+  await until(() => on.fetches === 1, { what: 'the first look' })
+  await until(() => on.subscribers.size > 0, { what: 'the watch' })
+  on.change({ password: 'here' })
+  t.is((await shim.generation(1)).text, 'password=here')
+})
+
+test('a hold ends with the reason it was held for, and frees its slot meanwhile', async (t) => {
+  const on = new World()
+  on.secret = 'SecretNotFound'
+  const held = Array.from({ length: 6 }, () => begin(t, on, openMessage({}, 50_000)))
+  await until(() => on.fetches === 6, { what: 'more looks than there are slots' })
+  await on.clock.advance(50_000)
+  for (const { ended } of held) t.is((await ended)?.reason, 'SecretNotFound')
+  t.is(on.subscribers.size, 0)
+})
+
+test('AccessDenied is answered at once although the shim would wait', async (t) => {
+  const on = new World()
+  on.secret = 'AccessDenied'
+  const { ended } = begin(t, on, openMessage({}, 50_000))
+  t.is((await ended)?.reason, 'AccessDenied')
+})
+
+test('a refresh that fails keeps the stream and is tried again until it succeeds', async (t) => {
+  const on = new World()
+  const { shim } = await opened(t, on)
+  on.change('SourceUnavailable')
+  await until(() => on.fetches === 2, { what: 'the failing fetch' })
+  on.secret = { password: 'two' }
+  await on.clock.advance(2_000)
+  t.is((await shim.generation(2)).text, 'password=two')
+})
+
+test('newer tokens are reviewed once and then used', async (t) => {
+  const on = new World()
+  const { shim } = await opened(t, on)
+  const { tokens } = openMessage().open ?? { tokens: [] }
+  const newer = tokens.map((token) => ({ ...token, token: Buffer.from('token-2') }))
+  shim.say({ tokens: { tokens: newer } })
+  await until(() => on.reviewed.length === 2, { what: 'the review' })
+  t.deepEqual(on.reviewed, ['token-1', 'token-2'])
+})
+
+test('newer tokens that are refused change nothing', async (t) => {
+  const on = new World()
+  const { shim } = await opened(t, on)
+  on.review = 'PodMismatch'
+  const { tokens } = openMessage().open ?? { tokens: [] }
+  shim.say({ tokens: { tokens } })
+  await until(() => on.reviewed.length === 2, { what: 'the review' })
+  on.change({ password: 'two' })
+  t.is((await shim.generation(2)).text, 'password=two')
+})
+
+test('a shim that failed to write is offered the next contents all the same', async (t) => {
+  const on = new World()
+  const { shim } = await opened(t, on)
+  on.change({ password: 'two' })
+  await shim.generation(2)
+  shim.say({ failed: { generation: 2, reason: 'VolumeIo', message: 'no space' } })
+  await until(() => on.fetches === 2, { what: 'the fetch' })
+  await on.clock.advance(2_000)
+  t.like(await shim.generation(3), { generation: 3, text: 'password=two' })
+})
+
+test('Unmounted ends the stream, the watch and the session', async (t) => {
+  const on = new World()
+  const { shim, ended } = await opened(t, on)
+  shim.say({ unmounted: {} })
+  t.is(await ended, undefined)
+  t.is(on.subscribers.size, 0)
+  t.deepEqual(on.sessions.count(), { live: 0, detached: 0 })
+  t.is(on.budget.totalBytes, 0)
+  t.is(on.clock.pending, 0)
+})
+
+test('a broken stream can be resumed with proof, and gets what changed meanwhile', async (t) => {
+  const on = new World()
+  const { shim, ended, digest } = await opened(t, on)
+  shim.hangUp()
+  await ended
+  t.deepEqual(on.sessions.count(), { live: 0, detached: 1 })
+  on.secret = { password: 'two' }
+  const { volumeId, targetPath } = volumeRequest()
+  const again = begin(t, on, { resume: { volumeId, targetPath, digest } })
+  t.is((await again.shim.generation(1)).text, 'password=two')
+  t.truthy(again.shim.heard[0]?.resumed)
+  t.is(on.reviewed.length, 1)
+})
+
+test('resuming with nothing changed sends no contents', async (t) => {
+  const on = new World()
+  const { shim, ended, digest } = await opened(t, on)
+  shim.hangUp()
+  await ended
+  const { volumeId, targetPath } = volumeRequest()
+  const again = begin(t, on, { resume: { volumeId, targetPath, digest } })
+  await until(() => on.fetches === 2, { what: 'the look after the resume' })
+  on.change({ password: 'two' })
+  t.is((await again.shim.generation(1)).text, 'password=two')
+})
+
+for (const [what, changes] of [
+  ['without proof', { digest: Buffer.alloc(32) }],
+  ['with an empty proof', { digest: Buffer.alloc(0) }],
+  ['for another target', { targetPath: '/var/lib/kubelet/pods/x' }],
+  ['of another volume', { volumeId: `csi-${'0'.repeat(64)}` }],
+] as const) {
+  test(`a Resume ${what} is an unknown session`, async (t) => {
+    const on = new World()
+    const { shim, ended, digest } = await opened(t, on)
+    shim.hangUp()
+    await ended
+    const { volumeId, targetPath } = volumeRequest()
+    const again = begin(t, on, { resume: { volumeId, targetPath, digest, ...changes } })
+    t.is((await again.ended)?.reason, 'UnknownSession')
+  })
+}
+
+test('a Resume never takes the place of a living stream', async (t) => {
+  const on = new World()
+  const { shim, digest } = await opened(t, on)
+  const { volumeId, targetPath } = volumeRequest()
+  const thief = begin(t, on, { resume: { volumeId, targetPath, digest } })
+  t.is((await thief.ended)?.reason, 'UnknownSession')
+  on.change({ password: 'two' })
+  t.is((await shim.generation(2)).text, 'password=two')
+})
+
+test('a session is gone when its reviewed token expires', async (t) => {
+  const on = new World()
+  const { shim, ended, digest } = await opened(t, on)
+  shim.hangUp()
+  await ended
+  await on.clock.advance(TOKEN_LIFE_MS)
+  const { volumeId, targetPath } = volumeRequest()
+  const again = begin(t, on, { resume: { volumeId, targetPath, digest } })
+  t.is((await again.ended)?.reason, 'UnknownSession')
+  t.is(on.budget.totalBytes, 0)
+})
+
+test('an Open displaces the older stream, but only once it is authorised', async (t) => {
+  const on = new World()
+  const first = await opened(t, on)
+  on.review = 'TokenRejected'
+  const thief = begin(t, on, openMessage())
+  t.is((await thief.ended)?.reason, 'TokenRejected')
+  on.change({ password: 'two' })
+  await first.shim.generation(2)
+  first.shim.commit(2)
+
+  on.review = undefined
+  const newer = begin(t, on, openMessage())
+  await newer.shim.generation(1)
+  t.is((await first.ended)?.reason, 'OperationPending')
+  t.deepEqual(on.sessions.count(), { live: 1, detached: 0 })
+})
+
+test('a namespace over its share is refused as Overloaded, and its volumes stay', async (t) => {
+  const on = new World()
+  const first = await opened(t, on)
+  on.change({ password: 'x'.repeat(101) })
+  await until(() => on.fetches === 2, { what: 'the fetch' })
+  on.change({ password: 'two' })
+  t.is((await first.shim.generation(2)).text, 'password=two')
+})
+
+for (const [what, message] of [
+  ['Committed', { committed: { generation: 1 } }],
+  ['nothing', {}],
+] as const) {
+  test(`a stream that begins with ${what} is refused`, async (t) => {
+    const { ended } = begin(t, new World(), message)
+    t.is((await ended)?.reason, 'InvalidRequest')
+  })
+}
+
+test('an answer to a generation that was never sent ends the stream', async (t) => {
+  const on = new World()
+  const { shim, ended } = await opened(t, on)
+  shim.commit(7)
+  t.is((await ended)?.reason, 'InvalidRequest')
+})
