@@ -4,6 +4,7 @@ import type { RigDescription } from './rig-node.ts'
 import { openRigNode } from './rig-node.ts'
 import { inside } from './seal.ts'
 import type { Service } from './service.ts'
+import { until } from './until.ts'
 
 /** A Kubernetes cluster that stories run on: our own node, or one that existed before. */
 export interface Cluster {
@@ -41,6 +42,13 @@ export interface ClusterNode {
   killContainer(id: string, signalName: NodeJS.Signals): Promise<void>
 }
 
+/** Waits until the API server answers; also after a restart of it. */
+export async function waitForApiServer(cluster: Cluster, signal?: AbortSignal): Promise<void> {
+  const ask = (): Promise<unknown> =>
+    cluster.kubectl(['get', '--raw', '/readyz'], signal ? { signal } : {})
+  await until(ask, { what: 'the API server to be ready', withinMs: 60_000, signal })
+}
+
 /** Everything another process needs to open the same cluster; goes to the tests as JSON. */
 export type ClusterDescription = RigDescription | ExistingDescription
 
@@ -73,6 +81,7 @@ export function openCluster(description: ClusterDescription): Cluster {
     node: openRigNode(description),
     kubectl: (args, options) =>
       run(inside(description.seal, [...kubectl, ...args]), {
+        label: `kubectl ${args.join(' ')}`,
         ...options,
         env: { ...env, ...options?.env },
       }),

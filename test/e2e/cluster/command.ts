@@ -7,6 +7,8 @@ export interface CommandOptions {
   readonly cwd?: string
   readonly signal?: AbortSignal
   readonly timeoutMs?: number
+  /** What errors call it, where the command itself is mostly wrapping. */
+  readonly label?: string
 }
 
 export interface CommandOutput {
@@ -71,7 +73,8 @@ export async function run(
       ? `took longer than ${options.timeoutMs ?? DEFAULT_TIMEOUT_MS} ms`
       : `ended with ${exitCode ?? signalName ?? 'nothing'}`
     const shown = said.length > MAX_SHOWN_CHARS ? `... ${said.slice(-MAX_SHOWN_CHARS)}` : said
-    throw new CommandFailed(`${command.join(' ').slice(0, 300)}: ${how}`, exitCode, shown.trim())
+    const label = options.label ?? command.join(' ')
+    throw new CommandFailed(`${label.slice(0, 300)}: ${how}`, exitCode, shown.trim())
   } finally {
     ended.removeEventListener('abort', stop)
   }

@@ -47,15 +47,20 @@ export function openRigNode(description: RigDescription): ClusterNode {
     kubelet: describeService(place, 'kubelet', services.kubelet),
     apiServer: describeService(place, 'kube-apiserver', services['kube-apiserver']),
     mountinfo: () => readFileSync(`/proc/${seal.pid}/mountinfo`, 'utf8'),
-    run: (command, options) => run(inside(seal, command), options),
+    run: (command, options) => run(inside(seal, command), { label: command.join(' '), ...options }),
     service: (name, command) => describeService(place, name, command),
     async importImage(archive, signal) {
       const command = [...CTR, 'images', 'import', join('/', archive)]
-      await run(inside(seal, command), { timeoutMs: IMPORT_TIMEOUT_MS, ...(signal && { signal }) })
+      await run(inside(seal, command), {
+        label: command.join(' '),
+        timeoutMs: IMPORT_TIMEOUT_MS,
+        ...(signal && { signal }),
+      })
     },
     async killContainer(id, signalName) {
       const task = id.replace('containerd://', '')
-      await run(inside(seal, [...CTR, 'task', 'kill', '-s', signalName, task]))
+      const command = [...CTR, 'task', 'kill', '-s', signalName, task]
+      await run(inside(seal, command), { label: command.join(' ') })
     },
   }
 }

@@ -1,11 +1,11 @@
-import { existsSync, mkdirSync, rmSync } from 'node:fs'
+import { mkdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 
 import type { Binaries } from './binaries.ts'
 import { ensureBinaries } from './binaries.ts'
 import { cacheFolder } from './cache.ts'
 import type { Cluster } from './cluster.ts'
-import { openCluster } from './cluster.ts'
+import { openCluster, waitForApiServer } from './cluster.ts'
 import { configureContainerd } from './containerd.ts'
 import {
   apiServerCommand,
@@ -13,6 +13,7 @@ import {
   etcdCommand,
   schedulerCommand,
 } from './control-plane.ts'
+import { furnish } from './furnishing.ts'
 import { BASE_IMAGE, ensureBaseImage, ensurePauseImage, LATCHKEY_IMAGE } from './images.ts'
 import { configureKubelet } from './kubelet.ts'
 import { ensurePackages, ensurePrometheus } from './packages.ts'
@@ -73,13 +74,12 @@ export async function up(options: RigOptions): Promise<Rig> {
     const seal = await createSeal({
       cgroups,
       pausePath: supplies.binaries.pause,
-      kubeletFolder,
-      scratchFolder: join(RUN_FOLDER, 'overlaid'),
       logFolder: LOG_FOLDER,
       outlive: options.outlive ?? false,
       created: recordSeal,
       ...(options.signal && { signal: options.signal }),
     })
+    await furnish(seal, cgroups, kubeletFolder, join(RUN_FOLDER, 'overlaid'), options.signal)
     const description = await describeRig(seal, supplies, options)
     const cluster = openCluster(description)
     await start(description, cluster, supplies, options)
@@ -162,22 +162,9 @@ async function start(
 
 async function waitForContainerd(cluster: Cluster, signal?: AbortSignal): Promise<void> {
   const { node } = cluster
-  const ask = async (): Promise<true | undefined> =>
-    (await node?.run(['ctr', 'version'], signal ? { signal } : {})) && true
-  await until(ask, {
+  await until(() => node?.run(['ctr', 'version'], signal ? { signal } : {}), {
     what: `containerd to answer; see ${LOG_FOLDER}/containerd.log`,
     withinMs: 30_000,
-    signal,
-  })
-}
-
-/** Waits until the API server answers; also after a restart of it. */
-export async function waitForApiServer(cluster: Cluster, signal?: AbortSignal): Promise<void> {
-  const ask = async (): Promise<true> =>
-    (await cluster.kubectl(['get', '--raw', '/readyz'], signal ? { signal } : {})) && true
-  await until(ask, {
-    what: `kube-apiserver to be ready; see ${LOG_FOLDER}/kube-apiserver.log`,
-    withinMs: 60_000,
     signal,
   })
 }
@@ -191,12 +178,6 @@ async function waitForNode(cluster: Cluster, signal?: AbortSignal): Promise<void
     },
     { what: `the node to be Ready; see ${LOG_FOLDER}/kubelet.log`, withinMs: 60_000, signal },
   )
-}
-
-/** The folder that stories and the runner may put files of this run into. */
-export function runFolderOf(rig: Rig): string {
-  if (!existsSync(RUN_FOLDER)) throw new Error(`e2e: ${rig.cluster.nodeName} is down`)
-  return RUN_FOLDER
 }
 
 function seconds(since: number): string {

@@ -1,0 +1,66 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { globSync } from 'node:fs'
+import { join } from 'node:path'
+
+import type { TestCount } from '../test-count.ts'
+import { countTests } from '../test-count.ts'
+import type { ClusterDescription } from './cluster/cluster.ts'
+import { DESCRIPTION_VARIABLE } from './cluster/cluster.ts'
+
+const PROJECT = join(import.meta.dirname, '..', '..')
+const AVA = join(PROJECT, 'node_modules', '.bin', 'ava')
+const STOP_WITHIN_MS = 5_000
+
+export interface StoriesResult {
+  readonly count: TestCount
+  readonly succeeded: boolean
+}
+
+/** Runs AVA over the stories and shows its lines as they come. */
+export async function runStories(options: {
+  readonly description: ClusterDescription
+  /** Title, `*` matching anything. */
+  readonly only?: string | undefined
+  readonly signal: AbortSignal
+}): Promise<StoriesResult> {
+  const { description, only, signal } = options
+  if (globSync('test/e2e/stories/*.test.ts', { cwd: PROJECT }).length === 0) {
+    process.stdout.write('e2e: there are no stories in test/e2e/stories\n')
+    return { count: { passed: 0, failed: 0, skipped: 0 }, succeeded: false }
+  }
+  const match = only === undefined ? [] : ['--match', only]
+  const child = spawn(process.execPath, [AVA, '--config', 'ava.e2e.config.js', ...match], {
+    cwd: PROJECT,
+    env: { ...process.env, [DESCRIPTION_VARIABLE]: JSON.stringify(description) },
+    stdio: ['ignore', 'pipe', 'inherit'],
+    detached: true,
+  })
+  const stop = (): void => {
+    // AVA lets running tests tear down on SIGTERM's heels only if it is given a moment.
+    endGroup(child.pid, 'SIGTERM')
+    setTimeout(() => {
+      endGroup(child.pid, 'SIGKILL')
+    }, STOP_WITHIN_MS).unref()
+  }
+  signal.addEventListener('abort', stop)
+  let output = ''
+  child.stdout.on('data', (chunk: Buffer) => {
+    output += chunk.toString()
+    process.stdout.write(chunk)
+  })
+  try {
+    const [exitCode] = (await once(child, 'close')) as [number | null]
+    return { count: countTests(output), succeeded: exitCode === 0 && !signal.aborted }
+  } finally {
+    signal.removeEventListener('abort', stop)
+  }
+}
+
+function endGroup(pid: number | undefined, name: NodeJS.Signals): void {
+  try {
+    if (pid !== undefined) process.kill(-pid, name)
+  } catch {
+    // It has ended by itself.
+  }
+}
