@@ -31,7 +31,10 @@ export async function collectOrHold(
   if (holdMs === 0) return collect()
   const untilMs = on.clock.now() + holdMs
   // Watching begins before the look, so that a Secret made in between is not missed.
-  const changes = watchItems(items, () => workload, new Map(), on)
+  const changes = watchItems(
+    { items, workload: () => workload, versions: new Map(), isUrgent: true },
+    on,
+  )
   try {
     for (;;) {
       try {

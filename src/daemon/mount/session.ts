@@ -163,7 +163,11 @@ export class Session {
   }
 
   async #refreshForever(stream: ShimStream, signal: AbortSignal, isDue: boolean): Promise<void> {
-    const changes = watchItems(this.#items, () => this.#workload, this.#versions, this.#on)
+    const workload = (): Workload => this.#workload
+    const changes = watchItems(
+      { items: this.#items, workload, versions: this.#versions, isUrgent: false },
+      this.#on,
+    )
     this.#changes = changes
     if (isDue) changes.notify()
     const backoff = new Backoff(RETRY)

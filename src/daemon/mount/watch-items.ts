@@ -13,11 +13,17 @@ export interface Changes {
   stop(): void
 }
 
-/** `versions`: what the volume shows now; a secret without one is expected to appear. */
+export interface Watched {
+  readonly items: readonly Item[]
+  readonly workload: () => Workload
+  /** What the volume shows now; a secret without one may yet appear. */
+  readonly versions: ReadonlyMap<SecretKey, string>
+  /** Somebody waits for a secret to appear. */
+  readonly isUrgent: boolean
+}
+
 export function watchItems(
-  items: readonly Item[],
-  workload: () => Workload,
-  versions: ReadonlyMap<SecretKey, string>,
+  { items, workload, versions, isUrgent }: Watched,
   on: Pick<Stages, 'feeds' | 'sources' | 'clock'>,
 ): Changes {
   let pending = false
@@ -31,7 +37,8 @@ export function watchItems(
     const source = on.sources.get(from)
     if (source === undefined) return []
     const version = versions.get(key)
-    return [on.feeds.subscribe({ source, workload, secret, version, onChange: notify })]
+    const onChange = notify
+    return [on.feeds.subscribe({ source, secret, workload, version, isUrgent, onChange })]
   })
   return {
     async next(waitMs, signal) {

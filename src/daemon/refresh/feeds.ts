@@ -1,0 +1,36 @@
+import type { Source } from '../sources/source.ts'
+import { Feed, type FeedOptions, type Subscriber } from './feed.ts'
+
+export interface Subscription extends Subscriber {
+  readonly source: Source
+  readonly secret: string
+}
+
+/** Every feed of this node, shared by what may be shared: source, namespace, service account, secret. */
+export class Feeds {
+  readonly #options: FeedOptions
+  readonly #feeds = new Map<string, Feed>()
+
+  constructor(options: FeedOptions) {
+    this.#options = options
+  }
+
+  /** `onChange` is called when the secret may have changed; the answer ends the subscription. */
+  subscribe({ source, secret, ...subscriber }: Subscription): () => void {
+    const { pod, serviceAccountUid } = subscriber.workload()
+    const key = [source.name, pod.namespace, serviceAccountUid, secret].join('\n')
+    const feed = this.#feeds.get(key) ?? new Feed(source, secret, this.#options)
+    this.#feeds.set(key, feed)
+    const unsubscribe = feed.subscribe(subscriber)
+    let isOver = false
+    return () => {
+      if (isOver) return
+      isOver = true
+      if (unsubscribe()) this.#feeds.delete(key)
+    }
+  }
+
+  get size(): number {
+    return this.#feeds.size
+  }
+}
