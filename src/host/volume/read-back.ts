@@ -1,0 +1,44 @@
+import { constants, closeSync, fstatSync, openSync, readdirSync, readSync } from 'node:fs'
+import { contentsDigest } from '../../core/contents-digest.ts'
+import { SecretBytes } from '../../core/secret-bytes.ts'
+import type { VolumeFile } from '../../core/types.ts'
+import { currentGeneration } from './layout.ts'
+
+const READ = constants.O_RDONLY | constants.O_NOFOLLOW
+
+/** contentsDigest of the current generation as it lies below `root`. The bytes are wiped again. */
+export function digestOf(root: string): Buffer {
+  const current = currentGeneration(root)
+  const files = current === undefined ? [] : readFiles(`${root}/${current}`)
+  try {
+    return contentsDigest(files)
+  } finally {
+    for (const { data } of files) data.wipe()
+  }
+}
+
+function readFiles(folder: string): readonly VolumeFile[] {
+  const entries = readdirSync(folder, { recursive: true, withFileTypes: true })
+  return entries
+    .filter((entry) => entry.isFile())
+    .map((entry) => {
+      const path = `${entry.parentPath}/${entry.name}`
+      return { path: path.slice(folder.length + 1), ...readFile(path) }
+    })
+}
+
+function readFile(path: string): Omit<VolumeFile, 'path'> {
+  const fd = openSync(path, READ)
+  try {
+    const { size, mode, uid } = fstatSync(fd)
+    const bytes = Buffer.allocUnsafeSlow(size)
+    for (let offset = 0; offset < size; ) {
+      const read = readSync(fd, bytes, offset, size - offset, offset)
+      if (read === 0) throw new Error('a file became shorter while it was read')
+      offset += read
+    }
+    return { data: new SecretBytes(bytes), mode: mode & 0o777, ownerUid: uid }
+  } finally {
+    closeSync(fd)
+  }
+}
