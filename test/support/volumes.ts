@@ -1,8 +1,9 @@
-import { lstatSync, mkdirSync, readdirSync, readFileSync, readlinkSync } from 'node:fs'
+import { lstatSync, mkdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { SecretBytes } from '../../src/core/secret-bytes.ts'
 import type { VolumeFile } from '../../src/core/types.ts'
 import { volumeIdOf } from '../../src/core/volume-id.ts'
+import { walk } from '../../src/host/volume/walk.ts'
 import type { Volume } from '../../src/host/volume/volume-store.ts'
 import { POD_UID } from './volume-requests.ts'
 
@@ -24,9 +25,8 @@ export function fileOf(
 
 /** Every entry below a folder as `type mode uid:gid name -> link`, the generation's random name as GEN. */
 export function listing(folder: string): readonly string[] {
-  return readdirSync(folder, { recursive: true, withFileTypes: true })
-    .map(({ parentPath, name }) => {
-      const path = `${parentPath}/${name}`
+  return [...walk(folder)]
+    .map(({ path }) => {
       const stat = lstatSync(path)
       const type = stat.isSymbolicLink() ? 'l' : stat.isDirectory() ? 'd' : '-'
       const link = type === 'l' ? ` -> ${readlinkSync(path)}` : ''

@@ -1,8 +1,9 @@
-import { constants, closeSync, fstatSync, openSync, readdirSync, readSync } from 'node:fs'
+import { constants, closeSync, fstatSync, openSync, readSync } from 'node:fs'
 import { contentsDigest } from '../../core/contents-digest.ts'
 import { SecretBytes } from '../../core/secret-bytes.ts'
 import type { VolumeFile } from '../../core/types.ts'
 import { currentGeneration } from './layout.ts'
+import { walk } from './walk.ts'
 
 const READ = constants.O_RDONLY | constants.O_NOFOLLOW
 
@@ -18,13 +19,9 @@ export function digestOf(root: string): Buffer {
 }
 
 function readFiles(folder: string): readonly VolumeFile[] {
-  const entries = readdirSync(folder, { recursive: true, withFileTypes: true })
-  return entries
-    .filter((entry) => entry.isFile())
-    .map((entry) => {
-      const path = `${entry.parentPath}/${entry.name}`
-      return { path: path.slice(folder.length + 1), ...readFile(path) }
-    })
+  return [...walk(folder)]
+    .filter(({ entry }) => entry.isFile())
+    .map(({ path }) => ({ path: path.slice(folder.length + 1), ...readFile(path) }))
 }
 
 function readFile(path: string): Omit<VolumeFile, 'path'> {

@@ -1,4 +1,5 @@
 import { closeSync, constants, fstatSync, openSync, readdirSync, rmSync, writeSync } from 'node:fs'
+import { walk } from './walk.ts'
 
 const OVERWRITE = constants.O_WRONLY | constants.O_NOFOLLOW
 const ZEROS = Buffer.alloc(64 * 1024)
@@ -8,9 +9,7 @@ const ZEROS = Buffer.alloc(64 * 1024)
  * has a file open reads zeros from then on.
  */
 export function wipeContents(root: string): void {
-  for (const entry of readdirSync(root, { recursive: true, withFileTypes: true })) {
-    if (entry.isFile()) zero(`${entry.parentPath}/${entry.name}`)
-  }
+  for (const { path, entry } of walk(root)) if (entry.isFile()) zero(path)
   for (const name of readdirSync(root)) rmSync(`${root}/${name}`, { recursive: true, force: true })
 }
 
