@@ -7,6 +7,7 @@ export const REASONS = [
   'AccessDenied',
   'SecretNotFound',
   'VolumeConflict',
+  'VolumeNotFound',
   'UnknownSession',
   'PayloadTooLarge',
   'Unsupported',

@@ -1,5 +1,6 @@
 import type { DaemonMessage__Output } from '../wire/gen/latchkey/mount/v1/DaemonMessage.ts'
 import type { ShimMessage } from '../wire/gen/latchkey/mount/v1/ShimMessage.ts'
+import type { Received__Output } from '../wire/gen/latchkey/mount/v1/Received.ts'
 import type { ShimReport } from '../wire/gen/latchkey/mount/v1/ShimReport.ts'
 
 /** One open Mount call, seen from the shim. */
@@ -11,11 +12,10 @@ export interface MountStream {
   end(): void
 }
 
-/** One open Report call. */
+/** One open Report call; each report is answered. */
 export interface ReportStream {
+  receive(): AsyncIterable<Received__Output>
   send(report: ShimReport): Promise<void>
-  /** Settles when the call is over, without an error. */
-  readonly ended: Promise<void>
   end(): void
 }
 

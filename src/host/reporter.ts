@@ -44,19 +44,13 @@ export class Reporter {
 
   async #beatWhileConnected(backoff: Backoff): Promise<void> {
     const stream = this.#parts.link.report(this.#stopped.signal)
-    let isOver = false
-    void stream.ended.then(() => {
-      isOver = true
-    })
     try {
-      while (!isOver && !this.#stopped.signal.aborted) {
+      await stream.send(await this.#parts.report())
+      for await (const _ of stream.receive()) {
+        backoff.reset()
+        const pause = sleep(this.#parts.clock, EVERY_MS, this.#stopped.signal)
+        await Promise.race([pause, this.#hurry.promise])
         await stream.send(await this.#parts.report())
-        await Promise.race([
-          sleep(this.#parts.clock, EVERY_MS, this.#stopped.signal),
-          stream.ended,
-          this.#hurry.promise,
-        ])
-        if (!isOver) backoff.reset()
       }
     } catch {
       // The daemon is away; the volumes' own streams say so in the log.

@@ -1,4 +1,4 @@
-import type { ClientDuplexStream, ServerDuplexStream } from '@grpc/grpc-js'
+import type { ClientDuplexStream, ServerDuplexStream, StatusObject } from '@grpc/grpc-js'
 import { LatchkeyError } from '../core/errors.ts'
 import { fromServiceError } from './status.ts'
 
@@ -59,6 +59,17 @@ export class MessageStream<In, Out> {
         resolve()
       })
     })
+  }
+
+  /** Hangs up: a client cancels its call, a server has answered all it will. */
+  end(): void {
+    if ('cancel' in this.#call) this.#call.cancel()
+    else this.#call.end()
+  }
+
+  /** Ends a call that this side serves with an error. */
+  fail(error: Partial<StatusObject>): void {
+    this.#call.emit('error', error)
   }
 
   #reason(thrown: unknown): LatchkeyError {

@@ -14,6 +14,7 @@ export const CODES: Readonly<Record<Reason, status>> = {
   AccessDenied: status.PERMISSION_DENIED,
   SecretNotFound: status.NOT_FOUND,
   VolumeConflict: status.ALREADY_EXISTS,
+  VolumeNotFound: status.NOT_FOUND,
   UnknownSession: status.FAILED_PRECONDITION,
   PayloadTooLarge: status.FAILED_PRECONDITION,
   Unsupported: status.FAILED_PRECONDITION,

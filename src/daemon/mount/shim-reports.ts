@@ -16,18 +16,22 @@ export class ShimReports {
   }
 
   /**
-   * Takes one Report stream's messages until it ends. A newer stream takes an older one's place; the older
+   * Takes and answers one Report stream's messages until it ends. A newer stream takes an older one's place; the older
    * one's end then says nothing.
    *
    * Throws: InvalidRequest.
    */
-  async follow(reports: AsyncIterable<ShimReport__Output>): Promise<void> {
+  async follow(
+    reports: AsyncIterable<ShimReport__Output>,
+    acknowledge: () => Promise<void>,
+  ): Promise<void> {
     this.#turn += 1
     const turn = this.#turn
     try {
       for await (const report of reports) {
         if (turn !== this.#turn) return
         this.#take(report)
+        await acknowledge()
       }
     } finally {
       if (turn === this.#turn) this.#isConnected = false

@@ -1,0 +1,74 @@
+import type { Socket } from 'node:net'
+import type { Clock } from '../../core/clock.ts'
+import { LatchkeyError } from '../../core/errors.ts'
+import type { MountServiceHandlers } from '../../wire/gen/latchkey/mount/v1/MountService.ts'
+import { MAX_MOUNT_MESSAGE_BYTES } from '../../wire/limits.ts'
+import { MessageStream } from '../../wire/message-stream.ts'
+import { loadMount } from '../../wire/protos.ts'
+import { toServiceError } from '../../wire/status.ts'
+import { UnixServer } from '../../wire/unix-server.ts'
+import { mount } from './mount.ts'
+import type { ShimReports } from './shim-reports.ts'
+import type { Stages } from './stages.ts'
+
+export interface MountServerOptions {
+  readonly path: string
+  readonly stages: Stages
+  readonly reports: ShimReports
+  readonly clock: Clock
+  readonly maxConnections: number
+  /** Whether a peer is a shim at all; which pod it speaks for is another question. */
+  readonly admits: (socket: Socket) => boolean
+}
+
+/** Serves the mount API on its socket. */
+export function listenForShims(options: MountServerOptions): Promise<UnixServer> {
+  const { path, clock, maxConnections, admits } = options
+  return UnixServer.listen({
+    path,
+    services: [{ definition: loadMount().MountService.service, handlers: handlersOf(options) }],
+    maxMessageBytes: MAX_MOUNT_MESSAGE_BYTES,
+    maxConnections,
+    ownsFolder: true,
+    admits,
+    clock,
+  })
+}
+
+function handlersOf({ stages, reports }: MountServerOptions): MountServiceHandlers {
+  return {
+    Mount(call) {
+      const stream = new MessageStream(call)
+      finish(stream, mount(stream, stages), (error) => {
+        stages.metrics.countMount(error?.reason)
+        if (error === undefined || stream.closed.aborted) return
+        stages.log.info({ reason: error.reason, err: error }, 'mount stream ended')
+      })
+    },
+
+    Report(call) {
+      const stream = new MessageStream(call)
+      const following = reports.follow(stream.receive(), () => stream.send({}))
+      finish(stream, following, () => undefined)
+    },
+  }
+}
+
+/** Ends the call as its work ended. */
+function finish(
+  stream: Pick<MessageStream<unknown, unknown>, 'end' | 'fail'>,
+  work: Promise<void>,
+  onEnd: (error: LatchkeyError | undefined) => void,
+): void {
+  work.then(
+    () => {
+      onEnd(undefined)
+      stream.end()
+    },
+    (thrown: unknown) => {
+      const error = LatchkeyError.from(thrown)
+      onEnd(error)
+      stream.fail(toServiceError(error))
+    },
+  )
+}
