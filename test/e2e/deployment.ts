@@ -2,6 +2,7 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { join, relative } from 'node:path'
 
 import type { Cluster } from './cluster/cluster.ts'
+import { STORY_LABEL } from './cluster/cluster.ts'
 
 export const NAMESPACE = 'latchkey-system'
 const BASE = join(import.meta.dirname, '..', '..', 'deploy', 'kustomize', 'base')
@@ -14,6 +15,7 @@ export interface Deployment {
   apply(signal?: AbortSignal): Promise<void>
   /** Waits until every pod of the DaemonSet is the newest and ready. */
   waitForRollout(signal?: AbortSignal): Promise<void>
+  /** Takes it off the cluster, with all that interrupted stories have left there. */
   remove(): Promise<void>
   /** State, events and logs of our pods, for reading after a failure. */
   explain(): Promise<string>
@@ -43,6 +45,9 @@ export function prepareDeployment(cluster: Cluster, folder: string): Deployment 
       await cluster.kubectl([...ours, ...status], { timeoutMs, ...(signal && { signal }) })
     },
     async remove() {
+      // Stories' pods first: only the driver can unmount what they have.
+      const stories = ['delete', 'namespace', '-l', STORY_LABEL, '--timeout=120s']
+      await cluster.kubectl(stories, { timeoutMs: 150_000 })
       const command = ['delete', '-k', folder, '--ignore-not-found', '--timeout=120s']
       await cluster.kubectl(command, { timeoutMs: 150_000 })
     },

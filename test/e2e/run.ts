@@ -62,6 +62,10 @@ function say(line: string): void {
   process.stdout.write(`e2e: ${line}\n`)
 }
 
+function describe(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}
+
 async function setStage(flags: Flags, signal: AbortSignal): Promise<Stage> {
   return flags.kubeconfig === undefined
     ? setOwnStage(flags, signal)
@@ -143,7 +147,13 @@ async function explainFailure({ cluster, deployment }: Stage): Promise<void> {
 }
 
 async function main(): Promise<number> {
-  const flags = readFlags()
+  let flags: Flags
+  try {
+    flags = readFlags()
+  } catch (error) {
+    process.stderr.write(`${describe(error)}\n\n${USAGE}`)
+    return 2
+  }
   if (flags.help) {
     process.stdout.write(USAGE)
     return 0
@@ -169,7 +179,7 @@ async function main(): Promise<number> {
     }
   } catch (error) {
     result = { ...result, succeeded: false }
-    say(error instanceof Error ? error.message : String(error))
+    say(describe(error))
   }
   if (result.count.skipped > 0) say(`${result.count.skipped} skipped`)
   process.stdout.write(`${summarize(result.count, result.succeeded)}\n`)

@@ -7,6 +7,7 @@ import type { TestCount } from '../test-count.ts'
 import { countTests } from '../test-count.ts'
 import type { ClusterDescription } from './cluster/cluster.ts'
 import { DESCRIPTION_VARIABLE } from './cluster/cluster.ts'
+import { findProgram } from './cluster/packages.ts'
 
 const PROJECT = join(import.meta.dirname, '..', '..')
 const AVA = join(PROJECT, 'node_modules', '.bin', 'ava')
@@ -30,14 +31,18 @@ export async function runStories(options: {
     return { count: { passed: 0, failed: 0, skipped: 0 }, succeeded: false }
   }
   const match = only === undefined ? [] : ['--match', only]
-  const child = spawn(process.execPath, [AVA, '--config', 'ava.e2e.config.js', ...match], {
+  const ava = [process.execPath, AVA, '--config', 'ava.e2e.config.js', ...match]
+  // Should this process be killed, the stories are not to go on without a cluster.
+  const leash = findProgram('setpriv') === undefined ? [] : ['setpriv', '--pdeathsig', 'KILL', '--']
+  const [file = '', ...args] = [...leash, ...ava]
+  const child = spawn(file, args, {
     cwd: PROJECT,
     env: { ...process.env, [DESCRIPTION_VARIABLE]: JSON.stringify(description) },
     stdio: ['ignore', 'pipe', 'inherit'],
     detached: true,
   })
   const stop = (): void => {
-    // AVA lets running tests tear down on SIGTERM's heels only if it is given a moment.
+    // Tests cut off here tear nothing down; whoever made the cluster clears up after them.
     endGroup(child.pid, 'SIGTERM')
     setTimeout(() => {
       endGroup(child.pid, 'SIGKILL')

@@ -60,6 +60,9 @@ export interface ExistingDescription {
   readonly consumerImage: string
 }
 
+/** On every namespace that a story makes, so that those of an interrupted run can be found. */
+export const STORY_LABEL = 'latchkey.dev/e2e-story'
+
 export const DESCRIPTION_VARIABLE = 'LATCHKEY_E2E_CLUSTER'
 
 /** Opens a cluster that is up. */

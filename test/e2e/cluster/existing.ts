@@ -19,7 +19,9 @@ export async function describeExisting(options: ExistingOptions): Promise<Existi
   const conditions = '{range .status.conditions[?(@.type=="Ready")]}{.status}{end}'
   const path = `{range .items[*]}{.metadata.name} {.spec.unschedulable} ${conditions}{"\\n"}{end}`
   const command = ['kubectl', '--kubeconfig', kubeconfig, 'get', 'nodes', '-o', `jsonpath=${path}`]
-  const lines = (await capture(command, signal ? { signal } : {})).split('\n')
+  const lines = (
+    await capture(command, { label: 'kubectl get nodes', ...(signal && { signal }) })
+  ).split('\n')
   const ready = lines.map((line) => line.split(' ')).find(([, off, on]) => !off && on === 'True')
   const nodeName = ready?.[0]
   if (nodeName === undefined) throw new Error(`e2e: ${kubeconfig}: no node is Ready`)

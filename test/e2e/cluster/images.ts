@@ -66,9 +66,18 @@ export async function buildLatchkeyImage(
 ): Promise<string> {
   const archive = join(folder, 'latchkey.tar')
   const storage = join(folder, 'buildah')
+  const temporary = join(storage, 'tmp')
+  mkdirSync(temporary, { recursive: true })
   const state = ['--root', join(storage, 'root'), '--runroot', join(storage, 'run')]
-  const buildah = ['buildah', ...state, '--storage-driver', 'overlay']
-  const options: CommandOptions = { cwd: PROJECT, timeoutMs: 300_000, ...(signal && { signal }) }
+  // buildah keeps a note of blobs in /var/lib/containers, whatever it is told.
+  const hideNotes = ['sh', '-c', 'mount -t tmpfs tmpfs /var/lib && exec "$@"', 'sh']
+  const buildah = [...hideNotes, 'buildah', ...state, '--storage-driver', 'overlay']
+  const options: CommandOptions = {
+    cwd: PROJECT,
+    env: { TMPDIR: temporary },
+    timeoutMs: 300_000,
+    ...(signal && { signal }),
+  }
   await run(inPrivate([...buildah, 'pull', '-q', `docker-archive:${baseArchive}`]), options)
   const build = [
     ...['bud', '-q', '--isolation', 'chroot', '--pull-never', '--timestamp', '0'],

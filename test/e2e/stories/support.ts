@@ -5,7 +5,7 @@ import type { ExecutionContext, TestFn } from 'ava'
 import test from 'ava'
 
 import type { Cluster, ClusterDescription, ClusterNode } from '../cluster/cluster.ts'
-import { DESCRIPTION_VARIABLE, openCluster } from '../cluster/cluster.ts'
+import { DESCRIPTION_VARIABLE, openCluster, STORY_LABEL } from '../cluster/cluster.ts'
 import { until } from '../cluster/until.ts'
 import type {
   ConsumerOptions,
@@ -21,6 +21,9 @@ import { parseMountTable } from './mount-table.ts'
 /** Longest that a healthy pod may take from applied to Running on a busy two-core machine. */
 const POD_WITHIN_MS = 60_000
 const GONE_WITHIN_MS = 60_000
+
+// AVA itself was killed, and the cluster with it. Without this the story would go on waiting.
+process.once('disconnect', () => process.exit(1))
 
 /** The cluster that `npm run e2e` has brought up. */
 export const cluster: Cluster = openConnected()
@@ -81,7 +84,9 @@ export interface Place {
  */
 export async function makePlace(t: ExecutionContext): Promise<Place> {
   const namespace = `story-${randomBytes(4).toString('hex')}`
-  await cluster.kubectl(['create', 'namespace', namespace])
+  const metadata = { name: namespace, labels: { [STORY_LABEL]: '' } }
+  const input = JSON.stringify({ apiVersion: 'v1', kind: 'Namespace', metadata })
+  await cluster.kubectl(['create', '-f', '-'], { input })
   t.teardown(() => leave(namespace))
   // A pod is refused before its service account is there, and its start waits in vain for this
   // ConfigMap; both are made by controllers a moment after the namespace.
