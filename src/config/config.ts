@@ -1,0 +1,55 @@
+/** What both sides are told, whole and checked; units are in the names. Made by load.ts, frozen. */
+export interface Config {
+  /** The CSI driver's name, as pods and the CSIDriver object have it. */
+  readonly driver: string
+  /** Of the tokens that prove a pod to the daemon. */
+  readonly audience: string
+  /** This node, as the API server calls it; undefined where neither file nor environment says. */
+  readonly node: string | undefined
+  readonly kubelet: {
+    /** kubelet's --root-dir: absolute, no slash at the end. */
+    readonly root: string
+  }
+  readonly sockets: {
+    /** Where kubelet calls the driver; follows from kubelet.root and driver. */
+    readonly csi: string
+    /** The folder in which kubelet looks for registration sockets; follows from kubelet.root. */
+    readonly registry: string
+    /** Where the host side calls the daemon. */
+    readonly mount: string
+  }
+  readonly volumes: {
+    /** All files of one volume together. */
+    readonly maxBytes: number
+    readonly allowSwap: boolean
+    /** For tmpfs' `context=`; undefined leaves the label to the kernel. */
+    readonly selinuxContext: string | undefined
+    readonly oldGenerationLingerMs: number
+  }
+  readonly limits: {
+    readonly namespaceBytes: number
+    readonly nodeBytes: number
+    readonly concurrentPublishes: number
+    readonly waitingPublishes: number
+    /** On each of our sockets. */
+    readonly connections: number
+  }
+  readonly refresh: {
+    /** Between two looks at a secret that may not be watched. */
+    readonly intervalMs: number
+  }
+  readonly kubernetes: {
+    /** Absolute path; undefined: the pod's own service account. */
+    readonly kubeconfig: string | undefined
+    /** Of one call, from its first to its last byte. */
+    readonly timeoutMs: number
+  }
+  readonly http: {
+    readonly address: string
+    /** 0 takes any free one. */
+    readonly port: number
+  }
+  readonly log: {
+    readonly level: 'error' | 'warn' | 'info' | 'debug'
+  }
+}

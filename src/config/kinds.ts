@@ -1,0 +1,111 @@
+import { isIP } from 'node:net'
+import { posix } from 'node:path'
+import * as z from 'zod'
+import { isDnsSubdomain } from '../core/kube-names.ts'
+import { parseBytes } from './bytes.ts'
+import { parseDurationMs } from './duration.ts'
+
+/** The kinds of values that the configuration knows. Each says in `kind` what it expects, for errors and docs alike. */
+
+const MAX_TEXT_CHARS = 1024
+
+/** Milliseconds, written with a unit. */
+export function duration(from: string, to: string): z.ZodType<number, string> {
+  const kind = `a duration from ${from} to ${to}, such as "90s" or "5m"`
+  return quantity(kind, parseDurationMs, from, to)
+}
+
+/** Bytes, written with a unit. */
+export function bytes(from: string, to: string): z.ZodType<number, string> {
+  const kind = `a size from ${from} to ${to}, such as "512KiB" or "4MiB"`
+  return quantity(kind, parseBytes, from, to)
+}
+
+export function wholeNumber(from: number, to: number): z.ZodType<number, number> {
+  const kind = `a whole number from ${from} to ${to}`
+  return z.int(expected(kind)).min(from, expected(kind)).max(to, expected(kind)).meta({ kind })
+}
+
+export function flag(): z.ZodType<boolean, boolean> {
+  const kind = 'true or false'
+  return z.boolean(expected(kind)).meta({ kind })
+}
+
+export function oneOf<const T extends readonly string[]>(
+  words: T,
+): z.ZodType<T[number], T[number]> {
+  const kind = `one of ${words.join(', ')}`
+  return z.enum(words, expected(kind)).meta({ kind })
+}
+
+export function absolutePath(maxChars = MAX_TEXT_CHARS): z.ZodType<string, string> {
+  const bound = maxChars < MAX_TEXT_CHARS ? `, ${maxChars} characters at most` : ''
+  return text(`an absolute path without "..", doubled or trailing "/"${bound}`, (path) => {
+    const isPlain = path === posix.normalize(path) && !path.endsWith('/')
+    return path.startsWith('/') && isPlain && isPrintable(path) && path.length <= maxChars
+  })
+}
+
+/** What Kubernetes takes as the name of a node. */
+export function nodeName(): z.ZodType<string, string> {
+  return text('the name of a node (lower case letters, digits, "-" and ".")', isDnsSubdomain)
+}
+
+/** What the CSI specification takes as the name of a plugin and Kubernetes as that of a CSIDriver. */
+export function driverName(): z.ZodType<string, string> {
+  const kind = 'a domain name of at most 63 characters, such as csi.latchkey.dev'
+  return text(kind, (name) => name.length <= 63 && isDnsSubdomain(name))
+}
+
+export function audience(): z.ZodType<string, string> {
+  // "" is the API server's own audience: a token for it proves nothing to anybody else.
+  return text('a word of at most 253 printable characters, not empty', (word) => {
+    return word !== '' && word.length <= 253 && isPrintable(word)
+  })
+}
+
+export function ipAddress(): z.ZodType<string, string> {
+  return text('an IP address such as 0.0.0.0 or "::"', (address) => isIP(address) !== 0)
+}
+
+export function selinuxContext(): z.ZodType<string, string> {
+  const kind = 'a context such as system_u:object_r:container_file_t:s0'
+  return text(kind, (context) => /^[\w.-]+:[\w.-]+:[\w.-]+(:[\w.,:-]+)?$/.test(context))
+}
+
+function text(kind: string, isFine: (text: string) => boolean): z.ZodType<string, string> {
+  return z
+    .string(expected(kind))
+    .refine((value) => value.length <= MAX_TEXT_CHARS && isFine(value), {
+      error: expected(kind),
+      abort: true,
+    })
+    .meta({ kind })
+}
+
+function quantity(
+  kind: string,
+  parse: (text: string) => number | undefined,
+  from: string,
+  to: string,
+): z.ZodType<number, string> {
+  const [least, most] = [parse(from), parse(to)]
+  if (least === undefined || most === undefined) throw new TypeError(`no range: ${from} to ${to}`)
+  return z
+    .string(expected(kind))
+    .transform((value, context) => {
+      const amount = parse(value)
+      if (amount !== undefined && amount >= least && amount <= most) return amount
+      context.addIssue({ code: 'custom', message: expected(kind) })
+      return z.NEVER
+    })
+    .meta({ kind })
+}
+
+function isPrintable(value: string): boolean {
+  return /^[\x21-\x7e]*$/.test(value)
+}
+
+function expected(kind: string): string {
+  return `expected ${kind}`
+}

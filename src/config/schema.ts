@@ -1,0 +1,158 @@
+import * as z from 'zod'
+import { MAX_VOLUME_BYTES } from '../wire/limits.ts'
+import {
+  absolutePath,
+  audience,
+  bytes,
+  driverName,
+  duration,
+  flag,
+  ipAddress,
+  nodeName,
+  oneOf,
+  selinuxContext,
+  wholeNumber,
+} from './kinds.ts'
+
+/*
+ * Every word of the configuration file with its default and its meaning; docs/reference/configuration.md
+ * is made from this. A default is written as a user would write it.
+ */
+
+/**
+ * Linux' 107 bytes for a socket's path, less the eight by which the name under which a socket is first
+ * bound is longer than its own.
+ */
+export const MAX_SOCKET_PATH_BYTES = 99
+
+const MAX_VOLUME = `${MAX_VOLUME_BYTES / 1024 ** 2}MiB`
+
+/** Words that hold words of their own. */
+export const sections = {
+  kubelet: section('kubelet on this node.', {
+    root: absolutePath()
+      .describe(
+        "kubelet's `--root-dir`. The CSI socket, the registration socket and all volumes lie below it; another value needs the host paths of the DaemonSet changed, too.",
+      )
+      .prefault('/var/lib/kubelet'),
+  }),
+  sockets: section('Sockets of our own. Those that kubelet uses follow from `kubelet.root`.', {
+    mount: absolutePath(MAX_SOCKET_PATH_BYTES)
+      .describe(
+        'Where the host side calls the daemon. The folder around it belongs to the daemon, which keeps it at mode 0700.',
+      )
+      .prefault('/run/latchkey/mount/mount.sock'),
+  }),
+  volumes: section('The volumes of pods.', {
+    maxBytes: bytes('4KiB', MAX_VOLUME)
+      .describe('All files of one volume together. Larger volumes are refused as PayloadTooLarge.')
+      .prefault(MAX_VOLUME),
+    allowSwap: flag()
+      .describe(
+        'Go on where the kernel has no `noswap` for tmpfs (before 6.4) and swap is on. Secrets may then reach the disk.',
+      )
+      .prefault(false),
+    selinuxContext: selinuxContext()
+      .describe(
+        "SELinux label of the volumes' files, for nodes that enforce SELinux. Left out, the kernel's own label for tmpfs stands.",
+      )
+      .optional(),
+    oldGenerationLinger: duration('0s', '1m')
+      .describe('How long old files stay after a change, for readers on their way to them by path.')
+      .prefault('2s'),
+  }),
+  limits: section(
+    'What is taken on at once. More is refused as Overloaded, and kubelet tries again.',
+    {
+      namespaceBytes: bytes('4KiB', '16GiB')
+        .describe('Files of all volumes of one namespace on this node.')
+        .prefault('32MiB'),
+      nodeBytes: bytes('4KiB', '64GiB')
+        .describe(
+          'Files of all volumes on this node. They are memory of the host container: its memory limit has to lie above this, at up to three times as much while files change.',
+        )
+        .prefault('64MiB'),
+      concurrentPublishes: wholeNumber(1, 4096)
+        .describe('Volumes that cost the API server or a source something at the same time.')
+        .prefault(64),
+      waitingPublishes: wholeNumber(0, 65_536)
+        .describe('Volumes that may wait in line for that.')
+        .prefault(512),
+      connections: wholeNumber(8, 65_536)
+        .describe('Connections on each socket. kubelet opens one for each call.')
+        .prefault(1024),
+    },
+  ),
+  refresh: section('How changes of a secret are noticed.', {
+    interval: duration('1s', '24h')
+      .describe(
+        'Between two looks at a secret that the pod may `get` but not `watch`, give or take a tenth. A watched secret is not asked for.',
+      )
+      .prefault('60s'),
+  }),
+  kubernetes: section('The API server.', {
+    kubeconfig: absolutePath()
+      .describe(
+        "A kubeconfig file, for a daemon outside of the cluster. Left out, the pod's own service account is used.",
+      )
+      .optional(),
+    timeout: duration('1s', '30s')
+      .describe('For one call, from its first to its last byte.')
+      .prefault('10s'),
+  }),
+  http: section("The daemon's one port, for probes and Prometheus.", {
+    address: ipAddress().describe('The address to listen on.').prefault('0.0.0.0'),
+    port: wholeNumber(0, 65_535).describe('0 takes any free port.').prefault(9808),
+  }),
+  log: section('JSON lines on standard output.', {
+    level: oneOf(['error', 'warn', 'info', 'debug'])
+      .describe('The least grave level that is written.')
+      .prefault('info'),
+  }),
+} as const
+
+const words = z.strictObject(
+  {
+    driver: driverName()
+      .describe(
+        'Name of the CSI driver. Pods name it in `csi.driver`; the CSIDriver object has it as its name.',
+      )
+      .prefault('csi.latchkey.dev'),
+    audience: audience()
+      .describe(
+        'Audience of the tokens by which pods are proven. `spec.tokenRequests` of the CSIDriver must ask for it.',
+      )
+      .prefault('latchkey'),
+    node: nodeName()
+      .describe(
+        'This node, as the API server calls it. The environment variable `NODE_NAME` wins over it; in a DaemonSet that is the only way to say it.',
+      )
+      .optional(),
+    ...sections,
+  },
+  'expected a map of words, such as driver: csi.latchkey.dev',
+)
+
+/** Adds what only several words together can get wrong. */
+export const schema = words.superRefine(({ driver, kubelet }, context) => {
+  const path = `${kubelet.root}/plugins_registry/${driver}-reg.sock`
+  if (Buffer.byteLength(path) <= MAX_SOCKET_PATH_BYTES) return
+  context.addIssue({
+    code: 'custom',
+    path: ['kubelet', 'root'],
+    message: `with this driver the path of the socket ${path} is longer than ${MAX_SOCKET_PATH_BYTES} bytes`,
+  })
+})
+
+export type Words = z.output<typeof schema>
+
+function section<T extends z.ZodRawShape>(
+  about: string,
+  shape: T,
+): z.ZodPrefault<z.ZodObject<T, z.core.$strict>> {
+  const inside = Object.keys(shape).join(', ')
+  return z
+    .strictObject(shape, `expected a map with any of ${inside}`)
+    .describe(about)
+    .prefault({} as z.input<z.ZodObject<T, z.core.$strict>>)
+}
