@@ -114,13 +114,13 @@ async function findGo(): Promise<string> {
   const needed = `${OLDEST_GO.join('.')} or newer`
   const go = findProgram('go') ?? findProgram('/usr/local/go/bin/go')
   if (go === undefined) {
-    throw new Error(`e2e: needs Go ${needed} to build Kubernetes: https://go.dev/dl/`)
+    throw new Error(`needs Go ${needed} to build Kubernetes: https://go.dev/dl/`)
   }
   const version = await capture([go, 'env', 'GOVERSION'], { env: { GOTOOLCHAIN: 'local' } })
   const [, major = '0', minor = '0'] = /^go(\d+)\.(\d+)/.exec(version) ?? []
   const [oldestMajor, oldestMinor] = OLDEST_GO
   const age = Number(major) - oldestMajor || Number(minor) - oldestMinor
-  if (age < 0) throw new Error(`e2e: needs Go ${needed}, ${go} is ${version}`)
+  if (age < 0) throw new Error(`needs Go ${needed}, ${go} is ${version}`)
   return go
 }
 

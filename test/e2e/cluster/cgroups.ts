@@ -75,7 +75,7 @@ export function handDownControllers(folder: string): void {
   const offered = readFileSync(join(folder, 'cgroup.controllers'), 'utf8').trim().split(' ')
   const missing = ['cpuset', 'cpu', 'io', 'memory', 'pids'].filter((it) => !offered.includes(it))
   if (missing.length > 0) {
-    throw new Error(`e2e: cgroup controllers missing in ${folder}: ${missing.join(' ')}`)
+    throw new Error(`cgroup controllers missing in ${folder}: ${missing.join(' ')}`)
   }
   writeFileSync(file, '+cpuset +cpu +io +memory +pids')
 }

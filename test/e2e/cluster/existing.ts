@@ -14,7 +14,7 @@ export interface ExistingOptions {
 export async function describeExisting(options: ExistingOptions): Promise<ExistingDescription> {
   const { kubeconfig, latchkeyImage, consumerImage, signal } = options
   if (findProgram('kubectl') === undefined) {
-    throw new Error('e2e: --kubeconfig needs kubectl on the PATH')
+    throw new Error('--kubeconfig needs kubectl on the PATH')
   }
   const conditions = '{range .status.conditions[?(@.type=="Ready")]}{.status}{end}'
   const path = `{range .items[*]}{.metadata.name} {.spec.unschedulable} ${conditions}{"\\n"}{end}`
@@ -24,6 +24,6 @@ export async function describeExisting(options: ExistingOptions): Promise<Existi
   ).split('\n')
   const ready = lines.map((line) => line.split(' ')).find(([, off, on]) => !off && on === 'True')
   const nodeName = ready?.[0]
-  if (nodeName === undefined) throw new Error(`e2e: ${kubeconfig}: no node is Ready`)
+  if (nodeName === undefined) throw new Error(`${kubeconfig}: no node is Ready`)
   return { kind: 'existing', kubeconfig, nodeName, latchkeyImage, consumerImage }
 }

@@ -103,7 +103,7 @@ function nodeProgram(): { path: string; version: string } {
   const require = createRequire(import.meta.url)
   const manifest = require.resolve(`node-linux-${process.arch}/package.json`)
   const path = join(dirname(manifest), 'bin', 'node')
-  if (!existsSync(path)) throw new Error(`e2e: ${path} is missing; run npm ci`)
+  if (!existsSync(path)) throw new Error(`${path} is missing; run npm ci`)
   const { version } = JSON.parse(readFileSync(manifest, 'utf8')) as { version: string }
   return { path, version }
 }

@@ -26,14 +26,14 @@ const SEARCHED = [...(process.env['PATH'] ?? '').split(delimiter), '/usr/sbin', 
 
 /** Checks that the machine can hold the node, and installs what Debian has of it. */
 export async function ensurePackages(report: Report, signal?: AbortSignal): Promise<void> {
-  if (process.platform !== 'linux') throw new Error('e2e: needs Linux, or --kubeconfig FILE')
+  if (process.platform !== 'linux') throw new Error('needs Linux, or --kubeconfig FILE')
   if (process.getuid?.() !== 0) {
-    throw new Error('e2e: needs root for namespaces and cgroups; or --kubeconfig FILE')
+    throw new Error('needs root for namespaces and cgroups; or --kubeconfig FILE')
   }
   const missing = missingPackages()
   if (missing.length === 0) return
   if (!isDebian()) {
-    throw new Error(`e2e: install these first: ${missing.join(' ')} (Debian's package names)`)
+    throw new Error(`install these first: ${missing.join(' ')} (Debian's package names)`)
   }
   report(`installing ${missing.join(' ')}`)
   const env = { DEBIAN_FRONTEND: 'noninteractive' }
@@ -44,7 +44,7 @@ export async function ensurePackages(report: Report, signal?: AbortSignal): Prom
     ...(signal && { signal }),
   })
   const still = missingPackages()
-  if (still.length > 0) throw new Error(`e2e: still missing after apt-get: ${still.join(' ')}`)
+  if (still.length > 0) throw new Error(`still missing after apt-get: ${still.join(' ')}`)
 }
 
 /** Path of a program, also where root's sbin folders are not on the PATH. */

@@ -26,7 +26,7 @@ export async function claimRunFolder(): Promise<Cgroups> {
   await removeLeftovers()
   const cgroups = planCgroups()
   const owner = identify(process.pid)
-  if (owner === undefined) throw new Error('e2e: /proc does not show this process')
+  if (owner === undefined) throw new Error('/proc does not show this process')
   mkdirSync(RUN_FOLDER, { mode: 0o700 })
   writeClaim({ owner, cgroupFolders: cgroups.folders })
   return cgroups
@@ -35,7 +35,7 @@ export async function claimRunFolder(): Promise<Cgroups> {
 /** Adds to the claim what has to end first when it is released. */
 export function recordSeal(seal: Seal): void {
   const claim = readClaim()
-  if (claim === undefined) throw new Error(`e2e: ${RUN_FOLDER} has gone while it was in use`)
+  if (claim === undefined) throw new Error(`${RUN_FOLDER} has gone while it was in use`)
   writeClaim({ ...claim, seal })
 }
 
@@ -55,11 +55,11 @@ export async function removeLeftovers(): Promise<void> {
   const stat = lstatSync(RUN_FOLDER, { throwIfNoEntry: false })
   if (stat === undefined) return
   if (!stat.isDirectory() || stat.uid !== 0) {
-    throw new Error(`e2e: ${RUN_FOLDER} is not a folder of root; remove it`)
+    throw new Error(`${RUN_FOLDER} is not a folder of root; remove it`)
   }
   const claim = readClaim()
   if (claim !== undefined && isRunning(claim.owner) && claim.owner.pid !== process.pid) {
-    throw new Error(`e2e: another run (process ${claim.owner.pid}) is using ${RUN_FOLDER}`)
+    throw new Error(`another run (process ${claim.owner.pid}) is using ${RUN_FOLDER}`)
   }
   await releaseRunFolder()
 }

@@ -41,7 +41,7 @@ export function describeService(
   const service: Service = {
     name,
     start() {
-      if (readRecord(record)) throw new Error(`e2e: ${name} runs already`)
+      if (readRecord(record)) throw new Error(`${name} runs already`)
       mkdirSync(place.recordFolder, { recursive: true })
       writeFileSync(record, JSON.stringify(launch(place, name, command)))
     },
@@ -71,7 +71,7 @@ function launch(place: ServicePlace, name: string, command: readonly string[]): 
     child.on('error', () => undefined)
     child.unref()
     const started = child.pid === undefined ? undefined : identify(child.pid)
-    if (started === undefined) throw new Error(`e2e: ${name} could not be started`)
+    if (started === undefined) throw new Error(`${name} could not be started`)
     return started
   } finally {
     closeSync(log)

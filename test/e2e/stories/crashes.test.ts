@@ -1,0 +1,141 @@
+import { until } from '../cluster/until.ts'
+import type { Pod } from './kube-objects.ts'
+import {
+  database,
+  DB,
+  latchkeyPod,
+  setPassword,
+  system,
+  untilFile,
+  untilMetric,
+} from './latchkey.ts'
+import {
+  cluster,
+  containerOf,
+  crashContainer,
+  makePlace,
+  mountsOf,
+  nodeStory,
+  type Place,
+} from './support.ts'
+import type { ExecutionContext } from 'ava'
+
+async function livePod(t: ExecutionContext): Promise<{ place: Place; pod: Pod }> {
+  const place = await makePlace(t)
+  await place.apply(...database(place))
+  await place.applyConsumer('app', { serviceAccount: 'api', volumes: { db: DB } })
+  return { place, pod: await place.waitForPod('app') }
+}
+
+/** The pod was neither restarted nor remounted, reads what it read, and sees the next change. */
+async function assertUnharmed(t: ExecutionContext, place: Place, pod: Pod): Promise<void> {
+  t.is(await place.execText('app', ['cat', '/volumes/db/password']), 'one')
+  await setPassword(place, 'two')
+  await untilFile(place, 'app', '/volumes/db/password', 'two')
+  const now = await place.findPod('app')
+  t.is(now?.metadata.uid, pod.metadata.uid)
+  t.is(containerOf(now, 'app')?.restartCount, 0)
+}
+
+for (const container of ['host', 'daemon'] as const) {
+  nodeStory(
+    `the ${container} container is killed under a live pod: files stay, refresh goes on`,
+    async (t, node) => {
+      const { place, pod } = await livePod(t)
+      const { metadata } = await latchkeyPod()
+      await crashContainer(node, system, metadata.name, container)
+      await assertUnharmed(t, place, pod)
+    },
+  )
+}
+
+nodeStory('kubelet is restarted under a live pod: files stay, refresh goes on', async (t, node) => {
+  const { place, pod } = await livePod(t)
+  await node.kubelet.kill()
+  await node.kubelet.start()
+  await untilMetric('latchkey_host_registered', (value) => value === 1)
+  await assertUnharmed(t, place, pod)
+})
+
+nodeStory(
+  'a pod that is deleted while the daemon is down ends, and its tmpfs is gone',
+  async (t, node) => {
+    const { place, pod } = await livePod(t)
+    const id = containerOf(await latchkeyPod(), 'daemon')?.containerID ?? ''
+    await node.killContainer(id, 'SIGSTOP')
+    try {
+      await place.deletePod('app')
+      t.deepEqual(
+        mountsOf(node, pod).filter(({ source }) => source.startsWith('latchkey')),
+        [],
+      )
+    } finally {
+      await node.killContainer(id, 'SIGCONT')
+    }
+  },
+)
+
+nodeStory('the DaemonSet is deleted and applied again under a live pod', async (t, node) => {
+  const { place, pod } = await livePod(t)
+  const manifest = await system.kubectl('get', 'daemonset', 'latchkey', '-o', 'json')
+  await system.kubectl('delete', 'daemonset', 'latchkey')
+  await until(
+    async () => {
+      const pods = await system.kubectl(
+        'get',
+        'pods',
+        '-l',
+        'app.kubernetes.io/name=latchkey',
+        '-o',
+        'name',
+      )
+      return pods === '' ? true : undefined
+    },
+    { what: 'the DaemonSet’s pod to be gone', withinMs: 60_000 },
+  )
+  t.is(await place.execText('app', ['cat', '/volumes/db/password']), 'one')
+  t.is(mountsOf(node, pod).filter(({ source }) => source.startsWith('latchkey')).length, 1)
+  await system.applyYaml(withoutServerFields(manifest))
+  await system.kubectl('rollout', 'status', 'daemonset/latchkey', '--timeout=100s')
+  await untilMetric('latchkey_host_adopted_volumes_total', (count) => count >= 1)
+  await assertUnharmed(t, place, pod)
+  t.is(mountsOf(node, pod).filter(({ source }) => source.startsWith('latchkey')).length, 1)
+})
+
+function withoutServerFields(text: string): string {
+  const { apiVersion, kind, metadata, spec } = JSON.parse(text) as {
+    readonly apiVersion: string
+    readonly kind: string
+    readonly metadata: {
+      readonly name: string
+      readonly namespace: string
+      readonly labels: object
+    }
+    readonly spec: object
+  }
+  const { name, namespace, labels } = metadata
+  return JSON.stringify({ apiVersion, kind, metadata: { name, namespace, labels }, spec })
+}
+
+nodeStory('the daemon’s own token can do nothing but review tokens', async (t) => {
+  const user = '--as=system:serviceaccount:latchkey-system:latchkey'
+  const may = async (...words: string[]): Promise<boolean> => {
+    const answer = await cluster.kubectl(['auth', 'can-i', ...words, user]).then(
+      () => true,
+      () => false,
+    )
+    return answer
+  }
+  t.true(await may('create', 'tokenreviews.authentication.k8s.io'))
+  for (const words of [
+    ['get', 'secrets', '-A'],
+    ['list', 'secrets', '-A'],
+    ['watch', 'secrets', '-A'],
+    ['list', 'pods', '-A'],
+    ['create', 'serviceaccounts/token', '-A'],
+    ['create', 'events', '-A'],
+    ['get', 'nodes'],
+  ]) {
+    t.false(await may(...words), words.join(' '))
+  }
+})

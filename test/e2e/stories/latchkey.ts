@@ -1,0 +1,69 @@
+import { until } from '../cluster/until.ts'
+import { type KubeObject, latchkeyVolume, reader, secret } from './kube-objects.ts'
+import { openPlace, type Place } from './support.ts'
+import type { Pod } from './kube-objects.ts'
+
+/** Where Latchkey itself lives. */
+export const system: Place = openPlace('latchkey-system')
+
+/** The one pod of the DaemonSet on a one-node cluster. */
+export async function latchkeyPod(): Promise<Pod> {
+  const text = await system.kubectl(
+    'get',
+    'pods',
+    '-l',
+    'app.kubernetes.io/name=latchkey',
+    '-o',
+    'json',
+  )
+  const [pod] = (JSON.parse(text) as { items: Pod[] }).items
+  if (pod === undefined) throw new Error('no pod of the DaemonSet is there')
+  return pod
+}
+
+/** What the daemon's /metrics says now. */
+export async function metricsText(): Promise<string> {
+  const { metadata } = await latchkeyPod()
+  const path = `/api/v1/namespaces/latchkey-system/pods/${metadata.name}:9808/proxy/metrics`
+  return system.kubectl('get', '--raw', path)
+}
+
+/** Waits until a sample of /metrics, named with its labels as printed, has a value that fits. */
+export async function untilMetric(sample: string, fits: (value: number) => boolean): Promise<void> {
+  await until(
+    async () => {
+      const line = (await metricsText()).split('\n').find((text) => text.startsWith(`${sample} `))
+      return line !== undefined && fits(Number(line.slice(sample.length))) ? true : undefined
+    },
+    { what: `${sample} to fit`, withinMs: 60_000 },
+  )
+}
+
+/** A Secret `db` and a service account `api` that may read and watch it. */
+export function database(place: Place, password = 'one', verbs?: readonly string[]): KubeObject[] {
+  return [
+    secret('db', { username: 'me', password }),
+    ...reader('api', place.namespace, ['db'], verbs),
+  ]
+}
+
+export const DB = latchkeyVolume({ secret: 'db' })
+
+/** Waits until a file in a running pod has this text. */
+export async function untilFile(
+  place: Place,
+  pod: string,
+  path: string,
+  wanted: string,
+): Promise<void> {
+  await until(
+    async () => ((await place.execText(pod, ['cat', path])) === wanted ? true : undefined),
+    { what: `${path} in ${pod} to be ${wanted}`, withinMs: 90_000 },
+  )
+}
+
+/** Like `kubectl patch`, for one value of Secret db. */
+export async function setPassword(place: Place, password: string): Promise<void> {
+  const data = { password: Buffer.from(password).toString('base64') }
+  await place.kubectl('patch', 'secret', 'db', '-p', JSON.stringify({ data }))
+}
