@@ -1,0 +1,79 @@
+import type { Terminal } from './output.ts'
+
+/** `--name PLACEHOLDER`, given once at most. */
+export interface Flag {
+  readonly name: string
+  readonly placeholder: string
+  readonly summary: string
+}
+
+export interface CommandArgs {
+  /** Values of the command's flags by name; a flag that was not given is not in it. */
+  readonly flags: ReadonlyMap<string, string>
+  /** As many as the command's table entry names. */
+  readonly operands: readonly string[]
+  readonly terminal: Terminal
+}
+
+export interface Command {
+  readonly name: string
+  readonly summary: string
+  /** Names of what has to follow the command's name. */
+  readonly operands: readonly string[]
+  readonly flags: readonly Flag[]
+  /** Answers the exit code. Throws: LatchkeyError, which ends in exit code 1. */
+  readonly run: (args: CommandArgs) => Promise<number>
+}
+
+const CONFIG: Flag = {
+  name: 'config',
+  placeholder: 'FILE',
+  summary: 'configuration in YAML; without it every word has its default',
+}
+
+/**
+ * Every command: parsing, `--help` and docs/reference/command-line.md are made from this table. A command is
+ * loaded when it is called, so that neither side carries the other's code in its memory.
+ */
+export const COMMANDS: readonly Command[] = [
+  {
+    name: 'host',
+    summary: 'run the host side: serve kubelet, build volumes; root, no network',
+    operands: [],
+    flags: [CONFIG],
+    run: async ({ flags }) => (await import('./host.ts')).runHost(configOf(flags)),
+  },
+  {
+    name: 'daemon',
+    summary: 'run the daemon: prove pods, fetch what they may have, keep it fresh',
+    operands: [],
+    flags: [CONFIG],
+    run: async ({ flags }) => (await import('./daemon.ts')).runDaemon(configOf(flags)),
+  },
+  {
+    name: 'run',
+    summary: 'run both sides in one process, over the same socket',
+    operands: [],
+    flags: [CONFIG],
+    run: async ({ flags }) => (await import('./run.ts')).runBoth(configOf(flags)),
+  },
+  {
+    name: 'demo',
+    summary: 'show a secret reach a pod, change and go, without a cluster',
+    operands: [],
+    flags: [],
+    run: async () => (await import('./demo.ts')).runDemo(),
+  },
+  {
+    name: 'check',
+    summary: 'tell what is wrong with a configuration file, by line and column',
+    operands: ['FILE'],
+    flags: [],
+    run: async (args) => (await import('./check.ts')).runCheck(args),
+  },
+]
+
+function configOf(flags: ReadonlyMap<string, string>): { readonly config?: string } {
+  const config = flags.get('config')
+  return config === undefined ? {} : { config }
+}

@@ -1,0 +1,49 @@
+import { LatchkeyError } from '../core/errors.ts'
+import { describeError } from '../observability/describe-error.ts'
+
+/** Where a command writes; a test looks at it. */
+export interface Terminal {
+  /** What was asked for. */
+  out(text: string): void
+  /** What went wrong. */
+  err(text: string): void
+}
+
+export const processTerminal: Terminal = {
+  out: (text) => {
+    process.stdout.write(text)
+  },
+  err: (text) => {
+    process.stderr.write(text)
+  },
+}
+
+/** Exit codes of every command. */
+export const EXIT = {
+  ok: 0,
+  failure: 1,
+  /** The command line itself was wrong. */
+  usage: 2,
+} as const
+
+/** One line for the mistake and one for the way out, as every command says it. */
+export function writeError(terminal: Terminal, message: string, hint?: string): void {
+  terminal.err(`latchkey: error: ${indented(message)}\n`)
+  if (hint !== undefined) terminal.err(`latchkey: hint: ${indented(hint)}\n`)
+}
+
+/** Anything thrown, in our own words: a foreign error's text may quote what it choked on. */
+export function writeThrown(terminal: Terminal, thrown: unknown): void {
+  const { reason, message, causes } = describeError(thrown, { withStack: false })
+  if (reason !== 'Internal') {
+    writeError(terminal, message)
+    return
+  }
+  const what = thrown instanceof LatchkeyError ? [message, ...causes] : causes
+  writeError(terminal, ['unexpected', ...what].join('\n'), 'this is a bug; please report it')
+}
+
+/** Only the first line of a message may look like a message. */
+function indented(text: string): string {
+  return text.trimEnd().replaceAll('\n', '\n  ')
+}
