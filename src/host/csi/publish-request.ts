@@ -29,8 +29,8 @@ const MAX_ATTRIBUTE_BYTES = 64 * 1024
 const MAX_GID = 0xffff_fffe
 
 /**
- * kubelet's words made into ours. Shape comes first and in the order of the CSI spec, so that a caller that
- * is no kubelet is told about its call before anything about pods.
+ * kubelet's words made into ours. The secrets of the request are zeroed on return: what is needed of them
+ * has been copied, and a refused request is to leave no token behind either.
  *
  * Throws: InvalidRequest · TokenMissing; the message names the field to fix.
  */
@@ -38,6 +38,17 @@ export function parsePublishRequest(
   request: NodePublishVolumeRequest__Output,
   kubeletRoot: string,
 ): VolumeRequest {
+  try {
+    return parse(request, kubeletRoot)
+  } finally {
+    for (const secret of Object.values(request.secrets)) secret.fill(0)
+    if (Object.hasOwn(request.volumeContext, TOKENS)) request.volumeContext[TOKENS]?.fill(0)
+  }
+}
+
+// Shape comes first and in the order of the CSI spec, so that a caller that is no kubelet is told about
+// its call before anything about pods.
+function parse(request: NodePublishVolumeRequest__Output, kubeletRoot: string): VolumeRequest {
   if (request.volumeId === '') refuse('volume_id', 'is missing')
   if (request.targetPath === '') refuse('target_path', 'is missing')
   const fsGroup = parseCapability(request.volumeCapability)
@@ -56,7 +67,7 @@ export function parsePublishRequest(
   if (volumeId !== volumeIdOf(pod.uid, target.volumeName)) {
     refuse('volume_id', 'is not the one that kubelet gives this pod and volume name')
   }
-  // Checked before the tokens are looked at, so that a bad request holds none.
+  // Before the tokens, so that a bad request never makes copies of them.
   const attributes = attributesOf(context)
   const tokens = parseServiceTokens(tokensOf(request), Object.keys(request.secrets), TOKENS)
   return { volumeId, targetPath, pod, tokens, attributes, fsGroup }
@@ -67,7 +78,8 @@ function parseCapability(capability: VolumeCapability__Output | null): number | 
   if (capability === null) return refuse('volume_capability', 'is missing')
   const { mount } = capability
   if (mount == null) return refuse('volume_capability', 'must ask for a mount, not a block device')
-  if (mount.fsType !== '') refuse('spec.volumes[].csi.fsType', 'must not be set: it is always tmpfs')
+  if (mount.fsType !== '')
+    refuse('spec.volumes[].csi.fsType', 'must not be set: it is always tmpfs')
   if (mount.mountFlags.length > 0) refuse('volume_capability.mount.mount_flags', 'must be empty')
   if (mount.volumeMountGroup === '') return undefined
   const gid = /^\d{1,10}$/.test(mount.volumeMountGroup) ? Number(mount.volumeMountGroup) : Infinity
@@ -95,7 +107,10 @@ function parsePod(context: ReadonlyMap<string, string>): Pod {
 
 function readContext(context: Readonly<Record<string, Buffer>>): ReadonlyMap<string, string> {
   const entries = Object.entries(context).filter(([key]) => key !== TOKENS)
-  const bytes = entries.reduce((sum, [key, value]) => sum + Buffer.byteLength(key) + value.length, 0)
+  const bytes = entries.reduce(
+    (sum, [key, value]) => sum + Buffer.byteLength(key) + value.length,
+    0,
+  )
   if (entries.length > MAX_ATTRIBUTES || bytes > MAX_ATTRIBUTE_BYTES) {
     refuse(
       'volumeAttributes',
