@@ -24,7 +24,10 @@ export interface KubeSecret {
   readonly data: ReadonlyMap<string, SecretBytes>
 }
 
-/** What a watch says: only metadata travels, so that no value crosses the wire for a notice. */
+/**
+ * What a watch says. Only versions travel, no value crosses the wire for a notice: not even metadata is
+ * asked for, since `kubectl apply` leaves the values in an annotation.
+ */
 export interface SecretEvent {
   readonly type: 'present' | 'deleted'
   readonly resourceVersion: string
@@ -33,7 +36,8 @@ export interface SecretEvent {
 /**
  * The few calls the daemon makes to the API server, over one pool of kept-alive connections.
  *
- * Throws (every call): KubeUnavailable (no connection, 5xx, 429) · Timeout · the signal's reason.
+ * Throws (every call): KubeUnavailable (no connection, 5xx, 429) · Timeout · ShuttingDown (closed) ·
+ * the signal's reason.
  */
 export interface KubeClient {
   /** Asks, with the daemon's own credentials, whom a token belongs to. One round trip, no cache. */
@@ -45,14 +49,14 @@ export interface KubeClient {
 
   /**
    * Reads a Secret with a pod's token, values as bytes.
-   * Throws also: AccessDenied (403) · TokenRejected (401) · SecretNotFound (404).
+   * Throws also: AccessDenied (403) · TokenRejected (401) · SecretNotFound (404) · PayloadTooLarge.
    */
   readSecret(ref: SecretRef, podToken: SecretBytes, signal: AbortSignal): Promise<KubeSecret>
 
   /**
    * Watches one Secret by name with a pod's token. Ends without error where the API server ends it
    * (timeout, 410, restart): read again, then watch again. `sinceVersion` undefined starts with what is there.
-   * Throws also: AccessDenied (the pod may not watch) · TokenRejected.
+   * Throws also: AccessDenied (the pod may not watch) · TokenRejected · Overloaded (too many at once).
    */
   watchSecret(
     ref: SecretRef,

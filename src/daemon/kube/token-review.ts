@@ -10,14 +10,13 @@ import type { HttpLibrary, RequestContext } from '@kubernetes/client-node'
 import { LatchkeyError } from '../../core/errors.ts'
 import type { SecretBytes } from '../../core/secret-bytes.ts'
 import type { DaemonToken } from './daemon-token.ts'
-import { cleaned } from './foreign-text.ts'
 import type { TokenReviewStatus } from './kube-client.ts'
 import { collectBody } from './response-body.ts'
+import { readReviewStatus, unreadableReview } from './review-status.ts'
 import type { ApiResponse, Transport } from './transport.ts'
 
 // The answer repeats the token and adds a few claims.
 const MAX_BODY_BYTES = 256 * 1024
-const MAX_ERROR_CHARS = 512
 
 export type ReviewToken = (
   token: SecretBytes,
@@ -47,12 +46,12 @@ export function createTokenReviewer(transport: Transport, daemonToken: DaemonTok
         { body },
         { httpApi },
       )
-      return readStatus(review.status, token)
+      return readReviewStatus(review.status, token)
     } catch (thrown) {
       signal.throwIfAborted()
       if (thrown instanceof LatchkeyError) throw thrown
       // What the generated code throws quotes the answer, and the answer repeats the token.
-      throw unreadable()
+      throw unreadableReview()
     }
   }
 }
@@ -121,46 +120,4 @@ function refusal({ status }: ApiResponse): LatchkeyError {
         ? 'the daemon may not create tokenreviews: its ClusterRole or ClusterRoleBinding is missing'
         : `the API server answered a TokenReview with ${status}`
   return new LatchkeyError('KubeUnavailable', why)
-}
-
-function unreadable(): LatchkeyError {
-  return new LatchkeyError('KubeUnavailable', "the API server's TokenReview could not be read")
-}
-
-type JsonObject = Readonly<Record<string, unknown>>
-
-// Nothing is taken for granted that an identity hangs on, not even the types of an answer.
-function readStatus(status: unknown, token: SecretBytes): TokenReviewStatus {
-  const fields = asObject(status)
-  const user = asObject(fields['user'] ?? {})
-  return {
-    authenticated: asBoolean(fields['authenticated'] ?? false),
-    audiences: asTexts(fields['audiences'] ?? []),
-    username: asText(user['username'] ?? ''),
-    userUid: asText(user['uid'] ?? ''),
-    extra: new Map(
-      Object.entries(asObject(user['extra'] ?? {})).map(([key, values]) => [key, asTexts(values)]),
-    ),
-    error: cleaned(asText(fields['error'] ?? ''), MAX_ERROR_CHARS, [token]),
-  }
-}
-
-function asObject(value: unknown): JsonObject {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw unreadable()
-  return value as JsonObject
-}
-
-function asText(value: unknown): string {
-  if (typeof value !== 'string') throw unreadable()
-  return value
-}
-
-function asBoolean(value: unknown): boolean {
-  if (typeof value !== 'boolean') throw unreadable()
-  return value
-}
-
-function asTexts(value: unknown): readonly string[] {
-  if (!Array.isArray(value)) throw unreadable()
-  return value.map(asText)
 }

@@ -66,7 +66,9 @@ export class Transport {
       watch: agent(false, {
         connections: maxWatchConnections,
         allowH2: true,
-        headersTimeout: answerTimeoutMs,
+        // Half of the patience of a watch: over HTTP/2 it is this timeout that has the library
+        // ask whether the connection is still alive, and else all watches would go on dying with it.
+        headersTimeout: Math.floor(answerTimeoutMs / 2),
         // A watch is silent most of the time; whoever reads it keeps its own clock.
         bodyTimeout: 0,
       }),

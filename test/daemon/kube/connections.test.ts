@@ -7,6 +7,7 @@ import { until } from '../../support/until.ts'
 import type { Call, Answer } from './api-server.ts'
 import { makeAuthority, makeLeaf } from './authorities.ts'
 import { PROTOBUF, secretBytes } from './kubernetes-bytes.ts'
+import { startFreezingProxy } from './freezing-proxy.ts'
 import type { World } from './kube-world.ts'
 import {
   DAEMON_TOKEN,
@@ -135,4 +136,19 @@ test('closing ends what is under way, and nothing is sent afterwards', async (t)
   const late = client.reviewToken(podToken(), ['latchkey'], never())
   await assertFails(t, late, 'ShuttingDown', /the daemon is stopping/)
   t.is(server.calls.length, 2)
+})
+
+test('a connection that died without a word costs the watches on it one timeout, not all that follow', async (t) => {
+  const world = await makeWorld(t, { answer: answerAll, http2: true })
+  const proxy = await startFreezingProxy(t, world.server.port)
+  const connection = { ...world.connection, origin: `https://127.0.0.1:${proxy.port}` }
+  const client = clientOf(t, connection, { limits: { callTimeoutMs: 2_000 } })
+  const start = async (): Promise<boolean | undefined> =>
+    (await client.watchSecret(DB, undefined, podToken(), never())[Symbol.asyncIterator]().next())
+      .done
+  t.false(await start())
+  proxy.freeze()
+  await assertFails(t, start(), 'Timeout', /in time/)
+  t.false(await start())
+  t.is(world.server.connections(), 2)
 })
