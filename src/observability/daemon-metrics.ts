@@ -1,5 +1,9 @@
-import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client'
+import { Counter, Gauge, Histogram, Registry } from 'prom-client'
 import type { Reason } from '../core/errors.ts'
+import { familiesOf, type MetricFamily, type Outcome } from './metric-family.ts'
+import { collectProcessMetrics } from './process-metrics.ts'
+
+export type MountStage = 'authenticate' | 'collect' | 'commit'
 
 export interface DaemonGauges {
   readonly live: number
@@ -11,16 +15,23 @@ export interface DaemonGauges {
 
 /** The daemon's figures. No label carries the name of a secret, pod or namespace. */
 export interface DaemonMetrics {
+  /** Answers the function that ends the stage. */
+  startStage(stage: MountStage): () => void
+  /** undefined is success. */
   countMount(reason: Reason | undefined): void
   /** `unchanged` and `changed` are successes. */
   countRefresh(outcome: 'unchanged' | 'changed' | Reason): void
   observeReview(reason: Reason | undefined, durationMs: number): void
+  /** `source` is a name from the configuration. */
   observeFetch(source: string, reason: Reason | undefined, durationMs: number): void
   /** The whole page in Prometheus' text format. */
   text(): Promise<string>
+  families(): readonly MetricFamily[]
 }
 
 const CALL_BUCKETS_S = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
+/** A publish may be held for a minute until its Secret comes. */
+const STAGE_BUCKETS_S = [...CALL_BUCKETS_S, 30, 60]
 
 export interface DaemonMetricsOptions {
   readonly version: string
@@ -31,47 +42,55 @@ export interface DaemonMetricsOptions {
 export function createDaemonMetrics({ version, gauges }: DaemonMetricsOptions): DaemonMetrics {
   const registry = new Registry()
   const registers = [registry]
-  collectDefaultMetrics({ register: registry })
   const mounts = new Counter({
     name: 'latchkey_mounts_total',
-    help: 'Streams of the mount API that have ended, by reason; none is success.',
-    labelNames: ['reason'],
+    help: 'Streams of the mount API that have ended, by outcome (ok, error) and reason.',
+    labelNames: ['outcome', 'reason'],
+    registers,
+  })
+  const stages = new Histogram({
+    name: 'latchkey_mount_stage_duration_seconds',
+    help: 'Time in one stage of a mount that went well: authenticate, collect (holding included), commit (by the host side).',
+    labelNames: ['stage'],
+    buckets: STAGE_BUCKETS_S,
     registers,
   })
   const refreshes = new Counter({
     name: 'latchkey_refreshes_total',
-    help: 'Looks at the sources of a mounted volume: unchanged, changed, or the reason of the failure.',
-    labelNames: ['outcome'],
+    help: 'Looks at the sources of a mounted volume, by outcome (unchanged, changed, error) and reason.',
+    labelNames: ['outcome', 'reason'],
     registers,
   })
   const reviews = new Histogram({
     name: 'latchkey_token_review_duration_seconds',
-    help: 'Time to prove who a pod is, by reason; none is success.',
+    help: 'Time to prove who a pod is, by reason; its count is that of the reviews.',
     labelNames: ['reason'],
     buckets: CALL_BUCKETS_S,
     registers,
   })
   const fetches = new Histogram({
     name: 'latchkey_fetch_duration_seconds',
-    help: 'Time to fetch one secret, by source and reason; none is success.',
+    help: 'Time to fetch one secret, by source and reason; its count is that of the fetches.',
     labelNames: ['source', 'reason'],
     buckets: CALL_BUCKETS_S,
     registers,
   })
-  new Gauge({
-    name: 'latchkey_build_info',
-    help: 'Version of the daemon; always 1.',
-    labelNames: ['version'],
-    registers,
-  }).set({ version }, 1)
-  if (gauges !== undefined) registerGauges(registers, gauges)
+  setBuildInfo(registry, version)
+  if (gauges !== undefined) registerGauges(registry, gauges)
+  collectProcessMetrics(registry)
+  // A rate needs a zero to rise from.
+  mounts.inc({ outcome: 'ok', reason: 'none' }, 0)
+  refreshes.inc({ outcome: 'changed', reason: 'none' }, 0)
 
   return {
+    startStage: (stage) => stages.startTimer({ stage }),
     countMount: (reason) => {
-      mounts.inc({ reason: reason ?? 'none' })
+      const outcome: Outcome = reason === undefined ? 'ok' : 'error'
+      mounts.inc({ outcome, reason: reason ?? 'none' })
     },
     countRefresh: (outcome) => {
-      refreshes.inc({ outcome })
+      const isSuccess = outcome === 'unchanged' || outcome === 'changed'
+      refreshes.inc(isSuccess ? { outcome, reason: 'none' } : { outcome: 'error', reason: outcome })
     },
     observeReview: (reason, durationMs) => {
       reviews.observe({ reason: reason ?? 'none' }, durationMs / 1000)
@@ -80,42 +99,53 @@ export function createDaemonMetrics({ version, gauges }: DaemonMetricsOptions): 
       fetches.observe({ source, reason: reason ?? 'none' }, durationMs / 1000)
     },
     text: () => registry.metrics(),
+    families: () => familiesOf(registry),
   }
 }
 
-function registerGauges(registers: Registry[], gauges: () => DaemonGauges): void {
+function setBuildInfo(registry: Registry, version: string): void {
+  new Gauge({
+    name: 'latchkey_build_info',
+    help: 'Version of the daemon; always 1.',
+    labelNames: ['version'],
+    registers: [registry],
+  }).set({ version }, 1)
+}
+
+function registerGauges(registry: Registry, gauges: () => DaemonGauges): void {
+  const registers = [registry]
   new Gauge({
     name: 'latchkey_sessions',
-    help: 'Authorised volumes: live (with a stream) and detached (waiting for a Resume).',
+    help: 'Authorised volumes by state: live (with a stream) or detached (waiting for a Resume).',
     labelNames: ['state'],
     registers,
     collect() {
-      this.set({ state: 'live' }, gauges().live)
-      this.set({ state: 'detached' }, gauges().detached)
+      const { live, detached } = gauges()
+      this.set({ state: 'live' }, live)
+      this.set({ state: 'detached' }, detached)
     },
   })
-  new Gauge({
-    name: 'latchkey_volume_bytes',
-    help: 'Bytes of all files of all volumes of this node.',
-    registers,
-    collect() {
-      this.set(gauges().bytes)
-    },
-  })
-  new Gauge({
-    name: 'latchkey_watches',
-    help: 'Secrets that are being watched or asked for at an interval.',
-    registers,
-    collect() {
-      this.set(gauges().watches)
-    },
-  })
-  new Gauge({
-    name: 'latchkey_shim_connected',
-    help: 'Whether the host side holds its report stream open.',
-    registers,
-    collect() {
-      this.set(gauges().isShimConnected ? 1 : 0)
-    },
-  })
+  const gauge = (name: string, help: string, read: () => number): void => {
+    new Gauge({
+      name,
+      help,
+      registers,
+      collect() {
+        this.set(read())
+      },
+    })
+  }
+  gauge(
+    'latchkey_volume_bytes',
+    'Bytes of all files that the daemon has sent to the volumes of this node.',
+    () => gauges().bytes,
+  )
+  gauge(
+    'latchkey_watches',
+    'Secrets that are being watched or asked for at an interval.',
+    () => gauges().watches,
+  )
+  gauge('latchkey_shim_connected', 'Whether the host side holds its report stream open.', () =>
+    gauges().isShimConnected ? 1 : 0,
+  )
 }

@@ -1,11 +1,14 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client'
 import type { Reason } from '../core/errors.ts'
+import { familiesOf, type MetricFamily, type Outcome } from './metric-family.ts'
+import { collectHostProcessMetrics } from './process-metrics.ts'
 
 export type HostStage = 'wait_for_contents' | 'build' | 'swap' | 'remove'
 
 export interface VolumeCounts {
   readonly mounted: number
   readonly pending: number
+  /** With a stream to the daemon. */
   readonly connected: number
 }
 
@@ -13,6 +16,7 @@ export interface VolumeCounts {
 export interface HostMetrics {
   /** Answers the function that ends the stage. */
   startStage(stage: HostStage): () => void
+  /** undefined is success. */
   countPublish(reason: Reason | undefined): void
   countUnpublish(reason: Reason | undefined): void
   countSwap(outcome: 'ok' | 'failed'): void
@@ -21,35 +25,32 @@ export interface HostMetrics {
   setVolumes(counts: VolumeCounts): void
   /** The whole page in Prometheus' text format. */
   text(): Promise<string>
+  families(): readonly MetricFamily[]
 }
 
 const STAGE_BUCKETS_S = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 5, 30, 60]
 
-export function createHostMetrics({ version }: { readonly version: string }): HostMetrics {
+export interface HostMetricsOptions {
+  readonly version: string
+  /** Memory that the files of all volumes take up; asked at each report. */
+  readonly volumeBytes?: () => number
+}
+
+export function createHostMetrics({ version, volumeBytes }: HostMetricsOptions): HostMetrics {
   const registry = new Registry()
   const registers = [registry]
+  const publishes = countKubeletCalls(registry, 'publishes', 'Publish calls, republishes included')
+  const unpublishes = countKubeletCalls(registry, 'unpublishes', 'Unpublish calls')
   const stages = new Histogram({
     name: 'latchkey_host_stage_duration_seconds',
-    help: 'Time spent in one stage of a volume on the host side.',
+    help: 'Time in one stage of a volume that went well: wait_for_contents (of the daemon), build, swap, remove.',
     labelNames: ['stage'],
     buckets: STAGE_BUCKETS_S,
     registers,
   })
-  const publishes = new Counter({
-    name: 'latchkey_host_publishes_total',
-    help: 'Publish calls of kubelet, republishes included, by reason; none is success.',
-    labelNames: ['reason'],
-    registers,
-  })
-  const unpublishes = new Counter({
-    name: 'latchkey_host_unpublishes_total',
-    help: 'Unpublish calls of kubelet by reason; none is success.',
-    labelNames: ['reason'],
-    registers,
-  })
   const swaps = new Counter({
     name: 'latchkey_host_swaps_total',
-    help: 'Generations put in place of an older one, by outcome.',
+    help: 'Generations put in place of an older one, by outcome: ok or failed.',
     labelNames: ['outcome'],
     registers,
   })
@@ -63,27 +64,15 @@ export function createHostMetrics({ version }: { readonly version: string }): Ho
     help: 'Whether kubelet has confirmed the registration of the driver.',
     registers,
   })
-  const volumes = new Gauge({
-    name: 'latchkey_host_volumes',
-    help: 'Volumes of this node: mounted, pending (not mounted yet), connected (with a stream to the daemon).',
-    labelNames: ['state'],
-    registers,
-  })
-  new Gauge({
-    name: 'latchkey_host_build_info',
-    help: 'Version of the host side; always 1.',
-    labelNames: ['version'],
-    registers,
-  }).set({ version }, 1)
+  const setVolumes = gaugeVolumes(registry)
+  if (volumeBytes !== undefined) gaugeVolumeBytes(registry, volumeBytes)
+  setBuildInfo(registry, version)
+  collectHostProcessMetrics(registry)
 
   return {
     startStage: (stage) => stages.startTimer({ stage }),
-    countPublish: (reason) => {
-      publishes.inc({ reason: reason ?? 'none' })
-    },
-    countUnpublish: (reason) => {
-      unpublishes.inc({ reason: reason ?? 'none' })
-    },
+    countPublish: publishes,
+    countUnpublish: unpublishes,
     countSwap: (outcome) => {
       swaps.inc({ outcome })
     },
@@ -93,11 +82,69 @@ export function createHostMetrics({ version }: { readonly version: string }): Ho
     setRegistered: (isRegistered) => {
       registered.set(isRegistered ? 1 : 0)
     },
-    setVolumes: ({ mounted, pending, connected }) => {
-      volumes.set({ state: 'mounted' }, mounted)
-      volumes.set({ state: 'pending' }, pending)
-      volumes.set({ state: 'connected' }, connected)
-    },
+    setVolumes,
     text: () => registry.metrics(),
+    families: () => familiesOf(registry),
   }
+}
+
+function countKubeletCalls(
+  registry: Registry,
+  what: 'publishes' | 'unpublishes',
+  calls: string,
+): (reason: Reason | undefined) => void {
+  const counter = new Counter({
+    name: `latchkey_host_${what}_total`,
+    help: `${calls} of kubelet, by outcome (ok, error) and reason.`,
+    labelNames: ['outcome', 'reason'],
+    registers: [registry],
+  })
+  const count = (outcome: Outcome, reason: string, by: number): void => {
+    counter.inc({ outcome, reason }, by)
+  }
+  // A rate needs a zero to rise from.
+  count('ok', 'none', 0)
+  return (reason) => {
+    count(reason === undefined ? 'ok' : 'error', reason ?? 'none', 1)
+  }
+}
+
+function gaugeVolumes(registry: Registry): (counts: VolumeCounts) => void {
+  const registers = [registry]
+  const volumes = new Gauge({
+    name: 'latchkey_host_volumes',
+    help: 'Volumes of this node by state: mounted, or pending (asked for and not mounted yet).',
+    labelNames: ['state'],
+    registers,
+  })
+  const streams = new Gauge({
+    name: 'latchkey_host_streams',
+    help: 'Volumes with an open stream to the daemon. Without one a volume is not refreshed.',
+    registers,
+  })
+  return (counts) => {
+    volumes.set({ state: 'mounted' }, counts.mounted)
+    volumes.set({ state: 'pending' }, counts.pending)
+    streams.set(counts.connected)
+  }
+}
+
+function gaugeVolumeBytes(registry: Registry, volumeBytes: () => number): void {
+  new Gauge({
+    name: 'latchkey_host_volume_bytes',
+    help: 'Memory that the files of all volumes take up, old generations included.',
+    registers: [registry],
+    collect() {
+      this.set(volumeBytes())
+    },
+  })
+}
+
+function setBuildInfo(registry: Registry, version: string): void {
+  new Gauge({
+    name: 'latchkey_host_build_info',
+    help: 'Version of the host side; always 1.',
+    labelNames: ['version'],
+    registers: [registry],
+  }).set({ version }, 1)
 }
