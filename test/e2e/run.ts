@@ -19,7 +19,7 @@ import { runStories } from './stories-run.ts'
 const USAGE = `npm run e2e -- [options]
   (none)                 a Kubernetes of its own on this machine; root, Debian, Go 1.26
   --only TITLE           only stories with this title; * matches anything
-  --keep                 leave the cluster up afterwards
+  --keep                 leave the cluster up afterwards, until --down or the next run
   --down                 take down a cluster that was kept, and nothing else
   --sync-frequency TIME  kubelet's, default 5s
   --kubeconfig FILE      an existing cluster instead, together with

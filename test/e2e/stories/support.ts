@@ -204,6 +204,24 @@ export async function crashContainer(
   return place.waitForPodThat(`${container} to be restarted`, podName, isBack, withinMs)
 }
 
+/**
+ * Kills kubelet and starts it again. Returns when it knows its pods: before that it answers exec
+ * with "pod does not exist".
+ */
+export async function restartKubelet(node: ClusterNode): Promise<void> {
+  await node.kubelet.kill()
+  node.kubelet.start()
+  const path = `/api/v1/nodes/${cluster.nodeName}/proxy/pods`
+  await until(
+    async () => {
+      const { stdout } = await cluster.kubectl(['get', '--raw', path])
+      const { items } = JSON.parse(stdout.toString()) as { items: unknown[] | null }
+      return items !== null && items.length > 0 ? true : undefined
+    },
+    { what: 'kubelet to know its pods again', withinMs: POD_WITHIN_MS },
+  )
+}
+
 /** The state of one container. */
 export function containerOf(pod: Pod | undefined, name: string): ContainerStatus | undefined {
   return pod?.status.containerStatuses?.find((status) => status.name === name)
