@@ -29,6 +29,8 @@ async function livePod(t: ExecutionContext): Promise<{ place: Place; pod: Pod }>
 
 /** The pod was neither restarted nor remounted, reads what it read, and sees the next change. */
 async function assertUnharmed(t: ExecutionContext, place: Place, pod: Pod): Promise<void> {
+  // A kubelet that has just been started does not know its pods yet, and `exec` goes through it.
+  await until(() => place.execText('app', ['true']), { what: 'exec to work', withinMs: 60_000 })
   t.is(await place.execText('app', ['cat', '/volumes/db/password']), 'one')
   await setPassword(place, 'two')
   await untilFile(place, 'app', '/volumes/db/password', 'two')
@@ -52,7 +54,7 @@ for (const container of ['host', 'daemon'] as const) {
 nodeStory('kubelet is restarted under a live pod: files stay, refresh goes on', async (t, node) => {
   const { place, pod } = await livePod(t)
   await node.kubelet.kill()
-  await node.kubelet.start()
+  node.kubelet.start()
   await untilMetric('latchkey_host_registered', (value) => value === 1)
   await assertUnharmed(t, place, pod)
 })

@@ -7,8 +7,8 @@ import { cluster, csiVolumePath, makePlace, mountsOf, nodeStory, story } from '.
 const LIST = (folder: string): readonly string[] => [
   'bash',
   '-c',
-  // Type, mode, owner, size and link of everything, the generation's random name made the same.
-  `cd ${folder} && find . -mindepth 1 -printf '%P %y %m %U:%G %s %l\\n' | sed -E 's/\\.\\.20[0-9_]+\\.[0-9]+/GEN/g' | sort && sha256sum *`,
+  // Type, mode, owner and link of everything, the generation's random name made the same, then the bytes.
+  `cd ${folder} && find . -mindepth 1 -printf '%P %y %m %U:%G %l\\n' | sed -E 's/\\.\\.20[0-9_]+\\.[0-9]+/GEN/g' | sort && sha256sum *`,
 ]
 
 const BOTH = { ours: DB, theirs: { secret: { secretName: 'db' } } }
@@ -117,7 +117,7 @@ story('a container without the volumeMount sees nothing of the volume', async (t
     },
   })
   await place.waitForPod('app')
-  const countMounts = ['bash', '-c', 'grep -c latchkey /proc/self/mountinfo || true']
+  const countMounts = ['bash', '-c', 'grep -c latchkey:1: /proc/self/mountinfo || true']
   t.is(await place.execText('app', countMounts, 'with'), '1\n')
   t.is(await place.execText('app', countMounts, 'without'), '0\n')
 })

@@ -34,7 +34,7 @@ nodeStory(
       `--storage.tsdb.path=${join(folder, 'data')}`,
       `--web.listen-address=${address}`,
     ])
-    await prometheus.start()
+    prometheus.start()
     t.teardown(() => prometheus.kill())
 
     const ask = async (query: string): Promise<number> => {

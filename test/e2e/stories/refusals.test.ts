@@ -66,12 +66,12 @@ for (const [what, volume, expected] of [
   [
     'an unknown attribute',
     latchkeyVolume({ sceret: 'db' }),
-    /InvalidRequest: volumeAttributes .*"sceret".*did you mean "secret"/,
+    /InvalidRequest: volumeAttributes: .*"sceret", did you mean "secret"/,
   ],
   [
     'both secret and items',
     latchkeyVolume({ secret: 'db', items: '[{ secret: db }]' }),
-    /InvalidRequest: volumeAttributes has both secret and items/,
+    /InvalidRequest: volumeAttributes: has both secret and items/,
   ],
   [
     'a path with ..',

@@ -1,0 +1,40 @@
+import type { Config } from '../config/config.ts'
+import { loadConfig, nodeNameOf } from '../config/load.ts'
+import { systemClock } from '../core/clock.ts'
+import { loadInCluster, loadKubeconfig } from '../daemon/kube/config.ts'
+import { createKubeClient } from '../daemon/kube/create-client.ts'
+import { startDaemon, type RunningDaemon } from '../daemon/start-daemon.ts'
+import { createLogger, type Logger } from '../observability/log.ts'
+import { disableCoreDumps } from '../syscalls/hardening.ts'
+import { runUntilSignal } from './lifetime.ts'
+import { readVersion } from './version.ts'
+
+const ROOT = 0
+
+/** `latchkey daemon`: the side that talks to the network. Answers the exit code. */
+export async function runDaemon({ config: file }: { readonly config?: string }): Promise<number> {
+  disableCoreDumps()
+  const config = loadConfig({ file, environment: process.env })
+  const log = createLogger({ level: config.log.level, side: 'daemon' })
+  return runUntilSignal(await startDaemonSide(config, log), log)
+}
+
+/** The daemon as it runs in production: with the cluster's API server, for a host side that is root. */
+export function startDaemonSide(config: Config, log: Logger): Promise<RunningDaemon> {
+  const { kubeconfig, timeoutMs } = config.kubernetes
+  const connection = kubeconfig === undefined ? loadInCluster() : loadKubeconfig(kubeconfig)
+  const kube = createKubeClient({
+    connection,
+    clock: systemClock,
+    limits: { callTimeoutMs: timeoutMs },
+  })
+  return startDaemon({
+    config,
+    nodeName: nodeNameOf(config),
+    version: readVersion(),
+    kube,
+    clock: systemClock,
+    log,
+    shimUid: ROOT,
+  })
+}

@@ -1,0 +1,3 @@
+export function runDemo(): Promise<number> {
+  return Promise.resolve(1)
+}

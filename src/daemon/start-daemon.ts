@@ -1,0 +1,138 @@
+import type { Config } from '../config/config.ts'
+import type { Clock } from '../core/clock.ts'
+import { LatchkeyError } from '../core/errors.ts'
+import { Limiter } from '../core/limiter.ts'
+import { createDaemonMetrics } from '../observability/daemon-metrics.ts'
+import type { Logger } from '../observability/log.ts'
+import { peerUid } from '../wire/peer.ts'
+import { hostBeats, hostConnected, judge, registered } from './health.ts'
+import { listenForProbes } from './http-server.ts'
+import { createAuthenticator } from './identity/authenticator.ts'
+import type { KubeClient } from './kube/kube-client.ts'
+import { ByteBudget } from './mount/byte-budget.ts'
+import { listenForShims } from './mount/mount-server.ts'
+import { Sessions } from './mount/sessions.ts'
+import { ShimReports } from './mount/shim-reports.ts'
+import type { Stages } from './mount/stages.ts'
+import { Feeds } from './refresh/feeds.ts'
+import { collect } from './sources/collect.ts'
+import { Fetcher } from './sources/fetcher.ts'
+import { createKubernetesSource } from './sources/kubernetes-source.ts'
+
+export interface DaemonOptions {
+  readonly config: Config
+  readonly nodeName: string
+  readonly version: string
+  readonly kube: KubeClient
+  readonly clock: Clock
+  readonly log: Logger
+  /** Whose processes are shims: root's, for the host side is. */
+  readonly shimUid: number
+}
+
+export interface RunningDaemon {
+  readonly httpPort: number
+  /** Answers no new stream, ends the open ones; sessions and leases are left for the next process. */
+  stop(): Promise<void>
+}
+
+const DRAIN_MS = 2_000
+const CONCURRENT_FETCHES = 32
+const WAITING_FETCHES = 4096
+
+/** Starts the daemon: the only place where its parts are made and joined. */
+export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon> {
+  const { config, clock, log, kube, version } = options
+  const { limits } = config
+  const startedAtMs = clock.now()
+  const budget = new ByteBudget(limits)
+  const sessions = new Sessions(clock, budget)
+  const feeds = new Feeds({ clock, intervalMs: config.refresh.intervalMs })
+  const reports = new ShimReports(clock)
+  const metrics = createDaemonMetrics({
+    version,
+    gauges: () => ({
+      ...sessions.count(),
+      bytes: budget.totalBytes,
+      watches: feeds.size,
+      isShimConnected: reports.isConnected,
+    }),
+  })
+  const sources = new Map([['kubernetes', createKubernetesSource(kube)]])
+  const fetcher = new Fetcher({
+    sources,
+    clock,
+    timeoutMs: config.kubernetes.timeoutMs,
+    slots: new Limiter('fetches', CONCURRENT_FETCHES, WAITING_FETCHES),
+    onFetch: (source, reason, durationMs) => {
+      metrics.observeFetch(source, reason, durationMs)
+    },
+  })
+  const stages: Stages = {
+    authenticate: authenticate(options, metrics.observeReview),
+    sources,
+    collect: (workload, items, fsGroup, signal) =>
+      collect(workload, items, fsGroup, fetcher, signal),
+    feeds,
+    sessions,
+    budget,
+    slots: new Limiter('mounts', limits.concurrentPublishes, limits.waitingPublishes),
+    clock,
+    log,
+    metrics,
+  }
+  const shims = await listenForShims({
+    path: config.sockets.mount,
+    stages,
+    reports,
+    clock,
+    maxConnections: limits.connections,
+    admits: (socket) => peerUid(socket) === options.shimUid,
+  })
+  const beats = hostBeats(reports, () => clock.now() - startedAtMs)
+  const http = await listenForProbes({
+    ...config.http,
+    live: () => judge({ socket: () => (shims.isInPlace() ? undefined : 'the mount socket is gone') }),
+    host: () => judge({ host: beats }),
+    ready: () => judge({ host: hostConnected(reports), registered: registered(reports) }),
+    metricsText: async () => (await metrics.text()) + reports.metricsText,
+  })
+  log.info({ version, node: options.nodeName }, 'daemon started')
+
+  return {
+    httpPort: http.port,
+    async stop() {
+      await http.close()
+      await shims.close(DRAIN_MS)
+      sessions.close()
+      await kube.close()
+      log.info({}, 'daemon stopped')
+    },
+  }
+}
+
+/** The authenticator with its time and verdict measured. */
+function authenticate(
+  { kube, config, nodeName, clock }: DaemonOptions,
+  observe: (reason: LatchkeyError['reason'] | undefined, durationMs: number) => void,
+): Stages['authenticate'] {
+  const authenticator = createAuthenticator({
+    kube,
+    nodeName,
+    audience: config.audience,
+    kubeletRoot: config.kubelet.root,
+    clock,
+    timeoutMs: config.kubernetes.timeoutMs,
+  })
+  return async (request, signal) => {
+    const startedMs = clock.now()
+    try {
+      const workload = await authenticator.authenticate(request, signal)
+      observe(undefined, clock.now() - startedMs)
+      return workload
+    } catch (thrown) {
+      observe(LatchkeyError.from(thrown).reason, clock.now() - startedMs)
+      throw thrown
+    }
+  }
+}
