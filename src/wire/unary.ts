@@ -42,4 +42,3 @@ export function unary<Request, Response>(
     )
   }
 }
-

@@ -1,4 +1,9 @@
-import { credentials, type ChannelCredentials, type ChannelOptions } from '@grpc/grpc-js'
+import {
+  compressionAlgorithms,
+  credentials,
+  type ChannelCredentials,
+  type ChannelOptions,
+} from '@grpc/grpc-js'
 
 export interface UnixChannel {
   readonly target: string
@@ -20,7 +25,7 @@ export function unixChannel(path: string, maxMessageBytes: number): UnixChannel 
       'grpc.min_reconnect_backoff_ms': 50,
       'grpc.enable_http_proxy': 0,
       'grpc.service_config_disable_resolution': 1,
-      'grpc.default_compression_algorithm': 0,
+      'grpc.default_compression_algorithm': compressionAlgorithms.identity,
       // One channel per socket and process: two of the same path in one test must not share state.
       'grpc.use_local_subchannel_pool': 1,
       // kubelet's own authority on csi.sock; a raw path is refused by Node's HTTP/2.

@@ -1,8 +1,14 @@
 import { randomBytes } from 'node:crypto'
-import { chmodSync, lstatSync, mkdirSync, renameSync, statSync, unlinkSync } from 'node:fs'
+import { chmodSync, lstatSync, mkdirSync, renameSync, unlinkSync } from 'node:fs'
 import { createServer, type Server as NetServer, type Socket } from 'node:net'
 import { basename, dirname, join } from 'node:path'
-import { Server, ServerCredentials, type ServiceDefinition, type UntypedServiceImplementation } from '@grpc/grpc-js'
+import {
+  compressionAlgorithms,
+  Server,
+  ServerCredentials,
+  type ServiceDefinition,
+  type UntypedServiceImplementation,
+} from '@grpc/grpc-js'
 import type { Clock } from '../core/clock.ts'
 import { LatchkeyError } from '../core/errors.ts'
 
@@ -45,7 +51,7 @@ export class UnixServer {
     this.#grpc = new Server({
       'grpc.max_receive_message_length': options.maxMessageBytes,
       'grpc.max_send_message_length': options.maxMessageBytes,
-      'grpc.default_compression_algorithm': 0,
+      'grpc.default_compression_algorithm': compressionAlgorithms.identity,
     })
     for (const { definition, handlers } of options.services) {
       this.#grpc.addService(definition, handlers)
@@ -82,17 +88,16 @@ export class UnixServer {
   async close(drainMs: number): Promise<void> {
     if (this.isInPlace()) unlinkSync(this.path)
     this.#listener.close()
+    const drained = Promise.all([...this.#sockets].map(closed))
+    // Connections are told to go away, and close with their last call. Its own callback says nothing of
+    // that: it comes at once, for Node's http2 servers mark their sessions closed as soon as they are asked.
+    this.#grpc.tryShutdown(() => undefined)
     const cut = this.#options.clock.after(drainMs, () => {
       this.#grpc.forceShutdown()
       for (const socket of this.#sockets) socket.destroy()
     })
-    await new Promise<void>((resolve) => {
-      this.#grpc.tryShutdown(() => {
-        resolve()
-      })
-    })
+    await drained
     cut()
-    for (const socket of this.#sockets) socket.destroy()
   }
 
   #accept(socket: Socket, serve: (socket: Socket) => void): void {
@@ -109,19 +114,40 @@ export class UnixServer {
 
   async #bind(): Promise<void> {
     const folder = dirname(this.path)
-    if (this.#options.ownsFolder) {
-      mkdirSync(folder, { recursive: true, mode: 0o700 })
-      // hostPath's DirectoryOrCreate makes it 0755.
-      if ((statSync(folder).mode & 0o777) !== 0o700) chmodSync(folder, 0o700)
-    }
     const hidden = hiddenName(this.path)
-    const umask = process.umask(0o177)
-    const listening = listen(this.#listener, hidden)
-    process.umask(umask)
-    await listening
-    this.#inode = inodeOf(hidden)
-    renameSync(hidden, this.path)
+    try {
+      if (this.#options.ownsFolder) keepFolderPrivate(folder)
+      const umask = process.umask(0o177)
+      const listening = listen(this.#listener, hidden)
+      process.umask(umask)
+      await listening
+      this.#inode = inodeOf(hidden)
+      renameSync(hidden, this.path)
+    } catch (thrown) {
+      // Closing the listener unlinks the hidden name, too.
+      this.#listener.close()
+      if (thrown instanceof LatchkeyError || !(thrown instanceof Error)) throw thrown
+      throw new LatchkeyError('Internal', `cannot listen on ${this.path}: ${thrown.message}`)
+    }
   }
+}
+
+function closed(socket: Socket): Promise<void> {
+  return new Promise((resolve) => {
+    socket.once('close', () => {
+      resolve()
+    })
+  })
+}
+
+function keepFolderPrivate(folder: string): void {
+  mkdirSync(folder, { recursive: true, mode: 0o700 })
+  const found = lstatSync(folder)
+  if (!found.isDirectory() || found.uid !== process.getuid?.()) {
+    throw new LatchkeyError('InvalidRequest', `socket folder ${folder} is a link or not our own`)
+  }
+  // hostPath's DirectoryOrCreate makes it 0755.
+  if ((found.mode & 0o777) !== 0o700) chmodSync(folder, 0o700)
 }
 
 /** kubelet's plugin watcher skips names that start with a dot. */
@@ -135,9 +161,9 @@ function inodeOf(path: string): bigint | undefined {
 
 function listen(server: NetServer, path: string): Promise<void> {
   return new Promise((resolve, reject) => {
-    server.once('error', (error) => {
-      reject(new LatchkeyError('Internal', `cannot listen on ${path}: ${error.message}`))
-    })
+    // It stays after the start: a connection that could not be accepted, for want of descriptors,
+    // comes here too, and would end the process without a listener.
+    server.on('error', reject)
     // bind(2) happens within this call, while the umask above is in force.
     server.listen(path, () => {
       resolve()

@@ -23,7 +23,10 @@ export function nodeService(options: NodeOptions, calls: UnaryOptions): NodeHand
     NodeGetInfo: unary('NodeGetInfo', calls, () => ({ nodeId: nodeName })),
 
     NodeGetCapabilities: unary('NodeGetCapabilities', calls, () => ({
-      capabilities: [{ rpc: { type: 'GET_VOLUME_STATS' } }, { rpc: { type: 'VOLUME_MOUNT_GROUP' } }],
+      capabilities: [
+        { rpc: { type: 'GET_VOLUME_STATS' } },
+        { rpc: { type: 'VOLUME_MOUNT_GROUP' } },
+      ],
     })),
 
     NodePublishVolume: unary(
@@ -63,7 +66,12 @@ function stats(
     throw new LatchkeyError('VolumeNotFound', 'no such volume at volume_path')
   }
   const { bytes, inodes } = found
-  return { usage: [{ ...bytes, unit: 'BYTES' }, { ...inodes, unit: 'INODES' }] }
+  return {
+    usage: [
+      { ...bytes, unit: 'BYTES' },
+      { ...inodes, unit: 'INODES' },
+    ],
+  }
 }
 
 function require(value: string, field: string): void {

@@ -1,7 +1,6 @@
 import { mkdirSync } from 'node:fs'
 import type { Socket } from 'node:net'
-import { promisify } from 'node:util'
-import { status, type CallOptions, type ServiceError } from '@grpc/grpc-js'
+import { status, type CallOptions, type ClientUnaryCall, type ServiceError } from '@grpc/grpc-js'
 import type { ExecutionContext } from 'ava'
 import type { Clock } from '../../../src/core/clock.ts'
 import { systemClock } from '../../../src/core/clock.ts'
@@ -164,9 +163,11 @@ export function tokensJson(
 }
 
 export interface Caller {
-  /** Answers the response. Rejects with a ServiceError. */
-  call(method: string, request: object, options?: CallOptions): Promise<unknown>
+  /** Answers the response; the signal cancels the call. Rejects with a ServiceError. */
+  call(method: string, request: object, signal?: AbortSignal): Promise<unknown>
 }
+
+const CALL_TIMEOUT_MS = 10_000
 
 /** A client of one service on a socket, closed with the test. */
 export function callerOf(
@@ -185,14 +186,20 @@ export function callerOf(
     request: object,
     options: CallOptions,
     callback: (error: ServiceError | null, response?: unknown) => void,
-  ) => void
+  ) => ClientUnaryCall
   return {
-    call(method, request, callOptions = {}) {
+    call(method, request, signal) {
       const unary = (client as unknown as Readonly<Record<string, Unary | undefined>>)[method]
       if (unary === undefined) throw new TypeError(`no method ${method}`)
-      return promisify(unary.bind(client))(request, {
-        deadline: Date.now() + 10_000,
-        ...callOptions,
+      return new Promise((resolve, reject) => {
+        const deadline = Date.now() + CALL_TIMEOUT_MS
+        const call = unary.call(client, request, { deadline }, (error, response) => {
+          if (error === null) resolve(response)
+          else reject(error)
+        })
+        signal?.addEventListener('abort', () => {
+          call.cancel()
+        })
       })
     },
   }
