@@ -2,14 +2,15 @@ import { database, DB, setPassword, untilFile } from './latchkey.ts'
 import { makePlace, story } from './support.ts'
 
 const READ_FOREVER = `
-import collections, time
+import collections, os, time
 seen = collections.Counter()
 while True:
     with open("/volumes/db/password") as file:
         text = file.read()
     seen[f"{len(text)}{''.join(sorted(set(text)))}"] += 1
-    with open("/tmp/seen", "w") as log:
+    with open("/tmp/seen.new", "w") as log:
         log.write(" ".join(sorted(seen)))
+    os.replace("/tmp/seen.new", "/tmp/seen")
     time.sleep(0.0005)
 `
 
