@@ -1,6 +1,7 @@
+import { defineConfig } from 'eslint/config'
 import tseslint from 'typescript-eslint'
 
-export default tseslint.config(
+export default defineConfig(
   { ignores: ['dist/', 'src/wire/gen/', 'node_modules/'] },
   ...tseslint.configs.strictTypeChecked,
   {
@@ -13,6 +14,11 @@ export default tseslint.config(
         { considerDefaultExhaustiveForUnions: true },
       ],
       '@typescript-eslint/consistent-type-imports': 'error',
+      // An underscore says: has to be there, is not used.
+      '@typescript-eslint/no-unused-vars': [
+        'error',
+        { varsIgnorePattern: '^_', argsIgnorePattern: '^_' },
+      ],
       // It takes Promise.withResolvers<void>() for a mistake.
       '@typescript-eslint/no-invalid-void-type': 'off',
       'no-console': 'error',

@@ -16,17 +16,17 @@ export interface DaemonGauges {
 /** The daemon's figures. No label carries the name of a secret, pod or namespace. */
 export interface DaemonMetrics {
   /** Answers the function that ends the stage. */
-  startStage(stage: MountStage): () => void
+  readonly startStage: (stage: MountStage) => () => void
   /** undefined is success. */
-  countMount(reason: Reason | undefined): void
+  readonly countMount: (reason: Reason | undefined) => void
   /** `unchanged` and `changed` are successes. */
-  countRefresh(outcome: 'unchanged' | 'changed' | Reason): void
-  observeReview(reason: Reason | undefined, durationMs: number): void
+  readonly countRefresh: (outcome: 'unchanged' | 'changed' | Reason) => void
+  readonly observeReview: (reason: Reason | undefined, durationMs: number) => void
   /** `source` is a name from the configuration. */
-  observeFetch(source: string, reason: Reason | undefined, durationMs: number): void
+  readonly observeFetch: (source: string, reason: Reason | undefined, durationMs: number) => void
   /** The whole page in Prometheus' text format. */
-  text(): Promise<string>
-  families(): readonly MetricFamily[]
+  readonly text: () => Promise<string>
+  readonly families: () => readonly MetricFamily[]
 }
 
 const CALL_BUCKETS_S = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]

@@ -15,17 +15,17 @@ export interface VolumeCounts {
 /** The host side's figures. Every name starts with latchkey_host_: the daemon's page takes them over as they are. */
 export interface HostMetrics {
   /** Answers the function that ends the stage. */
-  startStage(stage: HostStage): () => void
+  readonly startStage: (stage: HostStage) => () => void
   /** undefined is success. */
-  countPublish(reason: Reason | undefined): void
-  countUnpublish(reason: Reason | undefined): void
-  countSwap(outcome: 'ok' | 'failed'): void
-  countAdopted(): void
-  setRegistered(isRegistered: boolean): void
-  setVolumes(counts: VolumeCounts): void
+  readonly countPublish: (reason: Reason | undefined) => void
+  readonly countUnpublish: (reason: Reason | undefined) => void
+  readonly countSwap: (outcome: 'ok' | 'failed') => void
+  readonly countAdopted: () => void
+  readonly setRegistered: (isRegistered: boolean) => void
+  readonly setVolumes: (counts: VolumeCounts) => void
   /** The whole page in Prometheus' text format. */
-  text(): Promise<string>
-  families(): readonly MetricFamily[]
+  readonly text: () => Promise<string>
+  readonly families: () => readonly MetricFamily[]
 }
 
 const STAGE_BUCKETS_S = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 5, 30, 60]
