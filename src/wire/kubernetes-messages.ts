@@ -40,15 +40,15 @@ const statusType = root.lookupType('kubernetes.v1.Status')
 /** Each decode throws where the bytes are no such message; what it throws may quote them. */
 export function decodeUnknown(body: Buffer): UnknownObject {
   if (!body.subarray(0, MAGIC.length).equals(MAGIC)) throw new Error('not a protobuf body')
-  return decode<UnknownObject>(unknownType, body.subarray(MAGIC.length))
+  return decode(unknownType, body.subarray(MAGIC.length)) as UnknownObject
 }
 
 export function decodeSecret(raw: Buffer): SecretObject {
-  return decode<SecretObject>(secretType, raw)
+  return decode(secretType, raw) as SecretObject
 }
 
 export function decodeStatus(raw: Buffer): StatusObject {
-  return decode<StatusObject>(statusType, raw)
+  return decode(statusType, raw) as StatusObject
 }
 
 export function encodeUnknown(object: UnknownObject): Buffer {
@@ -63,8 +63,8 @@ export function encodeStatus(object: StatusObject): Buffer {
   return encode(statusType, object)
 }
 
-function decode<T>(type: protobuf.Type, bytes: Buffer): T {
-  return type.toObject(type.decode(bytes), { defaults: true, objects: true }) as T
+function decode(type: protobuf.Type, bytes: Buffer): unknown {
+  return type.toObject(type.decode(bytes), { defaults: true, objects: true })
 }
 
 function encode(type: protobuf.Type, object: object): Buffer {

@@ -11,11 +11,13 @@ type Call<In, Out> = ServerDuplexStream<In, Out> | ClientDuplexStream<Out, In>
 export class MessageStream<In, Out> {
   readonly #call: Call<In, Out>
   readonly #over = new AbortController()
+  #failure: LatchkeyError | undefined
 
   constructor(call: Call<In, Out>) {
     this.#call = call
     call.once('error', (thrown) => {
-      this.#close(fromServiceError(thrown))
+      this.#failure = fromServiceError(thrown)
+      this.#close(this.#failure)
     })
     call.once('cancelled', () => {
       this.#close(new LatchkeyError('DaemonUnavailable', 'the other side hung up'))
@@ -34,13 +36,15 @@ export class MessageStream<In, Out> {
    * The messages in order; ends where the other side ends the call without an error. To be called once.
    * Throws: the other side's reason.
    */
-  async *receive(): AsyncIterable<In> {
+  async *receive(): AsyncGenerator<In, void> {
     try {
       // Readable's own iterator reads on demand: a slow reader slows the sender by HTTP/2's flow control.
       for await (const message of this.#call as AsyncIterable<In>) yield message
     } catch (thrown) {
       throw this.#reason(thrown)
     }
+    // A call that failed before anybody read looks like one that ended well.
+    if (this.#failure !== undefined) throw this.#failure
   }
 
   /** Resolves when the transport has taken a copy of the message. Throws: why the call is over. */
@@ -73,7 +77,7 @@ export class MessageStream<In, Out> {
   }
 
   #reason(thrown: unknown): LatchkeyError {
-    const { reason } = this.#over.signal
+    const reason: unknown = this.#over.signal.reason
     return reason instanceof LatchkeyError ? reason : fromServiceError(thrown)
   }
 

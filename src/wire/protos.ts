@@ -18,17 +18,17 @@ const OPTIONS: Options = {
 
 // Parsing a proto takes some milliseconds of a start that kubelet waits for: each side loads its own.
 export function loadCsi(): CsiProto['csi']['v1'] {
-  return load<CsiProto>('csi/v1/csi.proto').csi.v1
+  return (load('csi/v1/csi.proto') as CsiProto).csi.v1
 }
 
 export function loadRegistration(): RegistrationProto['pluginregistration'] {
-  return load<RegistrationProto>('pluginregistration/v1/api.proto').pluginregistration
+  return (load('pluginregistration/v1/api.proto') as RegistrationProto).pluginregistration
 }
 
 export function loadMount(): MountProto['latchkey']['mount']['v1'] {
-  return load<MountProto>('latchkey/mount/v1/mount.proto').latchkey.mount.v1
+  return (load('latchkey/mount/v1/mount.proto') as MountProto).latchkey.mount.v1
 }
 
-function load<T>(file: string): T {
-  return loadPackageDefinition(loadSync(file, OPTIONS)) as unknown as T
+function load(file: string): unknown {
+  return loadPackageDefinition(loadSync(file, OPTIONS))
 }

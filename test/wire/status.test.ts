@@ -68,7 +68,7 @@ for (const { code, details, reason } of [
   },
   { code: status.UNIMPLEMENTED, details: 'no such method', reason: 'Internal' },
   { code: status.UNKNOWN, details: 'NoSuchReason: text', reason: 'Internal' },
-]) {
+] as const) {
   test(`${status[code]} in grpc-js's own words becomes ${reason} in ours`, (t) => {
     const error = fromServiceError(received(code, details))
     t.is(error.reason, reason)

@@ -58,7 +58,7 @@ export class KeptSocket {
     const { clock, log, name } = this.#options
     const { signal } = this.#stopped
     const backoff = new Backoff({ firstMs: 1_000, maxMs: 60_000 })
-    while (!signal.aborted) {
+    for (;;) {
       const look = sleep(clock, LOOK_EVERY_MS, signal).catch(() => undefined)
       await Promise.race([look, this.#renewSoon.promise])
       if (signal.aborted) return
