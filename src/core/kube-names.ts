@@ -15,7 +15,5 @@ export function isDnsSubdomain(text: string): boolean {
 
 /** A key of a Secret's `data`, by the rules of Kubernetes (IsConfigMapKey). */
 export function isSecretKey(text: string): boolean {
-  return (
-    text.length <= MAX_CHARS && SECRET_KEY.test(text) && text !== '.' && !text.startsWith('..')
-  )
+  return text.length <= MAX_CHARS && SECRET_KEY.test(text) && text !== '.' && !text.startsWith('..')
 }

@@ -1,16 +1,22 @@
+/** Longer ones are no misspelling of anything, and comparing them would only cost time. */
+const MAX_CHARS = 64
+
 /** The known word that a misspelt one most likely meant; undefined where none is near. */
 export function nearestWord(word: string, known: readonly string[]): string | undefined {
+  if (word.length > MAX_CHARS) return undefined
   const ranked = known
-    .map((candidate) => ({ candidate, edits: editDistance(word.toLowerCase(), candidate.toLowerCase()) }))
+    .map((candidate) => ({
+      candidate,
+      edits: editDistance(word.toLowerCase(), candidate.toLowerCase()),
+    }))
     .sort((a, b) => a.edits - b.edits)
   const [best] = ranked
   const tolerated = Math.max(1, Math.floor(word.length / 3))
   return best !== undefined && best.edits <= tolerated ? best.candidate : undefined
 }
 
-/** Insertions, deletions, replacements and swaps of neighbours; only the first 64 letters count. */
-function editDistance(a: string, b: string): number {
-  const [left, right] = [a.slice(0, 64), b.slice(0, 64)]
+/** Insertions, deletions, replacements and swaps of neighbours that lead from one to the other. */
+function editDistance(left: string, right: string): number {
   let beforeLast: number[] = []
   let last = Array.from({ length: right.length + 1 }, (_, column) => column)
   for (let row = 1; row <= left.length; row += 1) {

@@ -32,5 +32,4 @@ export function parseSafePath(path: string, field: string): readonly string[] {
 }
 
 // Control characters in a name forge lines in logs and listings.
-// eslint-disable-next-line no-control-regex -- that is what is looked for
 const CONTROL = /[\u0000-\u001f\u007f]/

@@ -30,7 +30,10 @@ export function parseContents(contents: Contents__Output, maxVolumeBytes: number
   const files = contents.files.map(parseFile)
   const bytes = files.reduce((sum, file) => sum + file.data.length, 0)
   if (bytes > maxVolumeBytes) {
-    throw new LatchkeyError('PayloadTooLarge', `contents: ${bytes} bytes, ${maxVolumeBytes} allowed`)
+    throw new LatchkeyError(
+      'PayloadTooLarge',
+      `contents: ${bytes} bytes, ${maxVolumeBytes} allowed`,
+    )
   }
   refuseCollisions(files)
   return { number: contents.generation, files, digest: contentsDigest(files) }

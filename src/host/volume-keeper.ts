@@ -141,7 +141,7 @@ export class VolumeKeeper {
   async #attend(): Promise<void> {
     const pending = new Backoff(RETRY_WHILE_PENDING)
     const mounted = new Backoff(RETRY_WHILE_MOUNTED)
-    while (!this.#over.signal.aborted) {
+    for (;;) {
       const error = await this.#converse(mounted)
       if (this.#over.signal.aborted) return
       this.#note(error)

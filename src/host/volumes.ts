@@ -32,7 +32,10 @@ export class Volumes {
   /** Takes over every volume that an earlier process left mounted; call once, before kubelet can. */
   adopt(): void {
     for (const volume of this.#parts.store.list()) {
-      this.#keepers.set(volume.volumeId, VolumeKeeper.adopt(volume, this.#digest(volume), this.#parts))
+      this.#keepers.set(
+        volume.volumeId,
+        VolumeKeeper.adopt(volume, this.#digest(volume), this.#parts),
+      )
       this.#parts.metrics.countAdopted()
     }
   }

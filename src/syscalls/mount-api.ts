@@ -26,7 +26,10 @@ const MNT_DETACH = 2
 const UMOUNT_NOFOLLOW = 8
 
 const fsopen = bind('fsopen', 'long syscall(long, const char *, unsigned int)')
-const fsconfig = bind('fsconfig', 'long syscall(long, int, unsigned int, const char *, const char *, int)')
+const fsconfig = bind(
+  'fsconfig',
+  'long syscall(long, int, unsigned int, const char *, const char *, int)',
+)
 const fsmount = bind('fsmount', 'long syscall(long, int, unsigned int, unsigned int)')
 const moveMount = bind(
   'move_mount',
@@ -65,7 +68,12 @@ export function makeReadOnly(mountFd: number): void {
 
 /** A view of a mount that only this process has and may write through. Throws: SyscallError. */
 export function cloneWritable(folderFd: number): number {
-  const clone = openTree(OPEN_TREE, folderFd, '', OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH)
+  const clone = openTree(
+    OPEN_TREE,
+    folderFd,
+    '',
+    OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH,
+  )
   try {
     setAttributes(clone, 0, MOUNT_ATTR_RDONLY)
     return clone
@@ -77,7 +85,14 @@ export function cloneWritable(folderFd: number): number {
 
 /** Attaches a detached mount on a folder that is held open, so that no path is walked. Throws: SyscallError. */
 export function attach(mountFd: number, folderFd: number): void {
-  moveMount(MOVE_MOUNT, mountFd, '', folderFd, '', MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH)
+  moveMount(
+    MOVE_MOUNT,
+    mountFd,
+    '',
+    folderFd,
+    '',
+    MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH,
+  )
 }
 
 /** Unmounts what lies at a path, never through a link. Throws: SyscallError (EBUSY, EINVAL: no mount). */
@@ -97,4 +112,3 @@ function setAttributes(mountFd: number, set: number, clear: number): void {
   attributes.writeBigUInt64LE(BigInt(clear), 8)
   mountSetattr(MOUNT_SETATTR, mountFd, '', AT_EMPTY_PATH, attributes, attributes.length)
 }
-

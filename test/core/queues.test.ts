@@ -81,7 +81,13 @@ test('who gives up in the line leaves it, and its slot goes to the next', async 
 
 test('a deadline ends work that does not listen, and leaves no timer behind', async (t) => {
   const clock = new FakeClock()
-  const bounded = withDeadline(clock, 5_000, 'the review', never, () => new Promise(() => undefined))
+  const bounded = withDeadline(
+    clock,
+    5_000,
+    'the review',
+    never,
+    () => new Promise(() => undefined),
+  )
   bounded.catch(() => undefined)
   await clock.advance(5_000)
   const error = LatchkeyError.from(await t.throwsAsync(bounded))
@@ -110,9 +116,15 @@ test('a sleep ends early with its signal and cancels its timer', async (t) => {
 
 test('backoff doubles up to its cap, each delay between half and all of it', (t) => {
   const least = new Backoff({ firstMs: 100, maxMs: 1_000 }, () => 0)
-  t.deepEqual([1, 2, 3, 4, 5, 6].map(() => least.nextMs()), [50, 100, 200, 400, 500, 500])
+  t.deepEqual(
+    [1, 2, 3, 4, 5, 6].map(() => least.nextMs()),
+    [50, 100, 200, 400, 500, 500],
+  )
   const most = new Backoff({ firstMs: 100, maxMs: 1_000 }, () => 1)
-  t.deepEqual([1, 2, 3, 4, 5].map(() => most.nextMs()), [100, 200, 400, 800, 1_000])
+  t.deepEqual(
+    [1, 2, 3, 4, 5].map(() => most.nextMs()),
+    [100, 200, 400, 800, 1_000],
+  )
   most.reset()
   t.is(most.nextMs(), 100)
 })

@@ -37,7 +37,9 @@ for (const [what, path] of [
   ['a path of more than 4096 bytes', 'x/'.repeat(2100) + 'x'],
 ] as const) {
   test(`${what} is refused, naming the field`, (t) => {
-    const error = t.throws(() => parseSafePath(path, 'items[3].path'), { instanceOf: LatchkeyError })
+    const error = t.throws(() => parseSafePath(path, 'items[3].path'), {
+      instanceOf: LatchkeyError,
+    })
     t.is(error.reason, 'InvalidRequest')
     t.regex(error.message, /^items\[3\]\.path: /)
   })

@@ -10,7 +10,7 @@ test('a secret shows its length and nothing else, however it is printed', (t) =>
     String(secret),
     JSON.stringify({ secret }),
     inspect({ deep: { secret } }, { depth: 9, showHidden: true }),
-    `${secret.toString()}`,
+    secret.toString(),
     Object.values(secret).join(),
   ]
   for (const print of prints) t.false(print.includes(CANARY), print)

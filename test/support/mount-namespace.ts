@@ -6,7 +6,10 @@ const MS_REC = 0x4000
 const MS_PRIVATE = 0x40000
 
 const unshare = bind('unshare', 'int unshare(int)')
-const mount = bind('mount', 'int mount(const char *, const char *, const char *, unsigned long, void *)')
+const mount = bind(
+  'mount',
+  'int mount(const char *, const char *, const char *, unsigned long, void *)',
+)
 
 /**
  * Gives the main thread of this process a mount namespace of its own, in which node's synchronous calls

@@ -20,7 +20,7 @@ export class ScriptedShim implements ShimStream {
     return Promise.resolve()
   }
 
-  async *receive(): AsyncIterable<ShimMessage__Output> {
+  async *receive(): AsyncGenerator<ShimMessage__Output, void> {
     for (;;) {
       const next = this.#queue.shift()
       if (next !== undefined) yield next

@@ -48,7 +48,11 @@ async function resume(
   await keep(session, on, () => session.resume(stream, words, message.digest))
 }
 
-async function keep(session: Session, on: Stages, serving: () => Promise<StreamEnd>): Promise<void> {
+async function keep(
+  session: Session,
+  on: Stages,
+  serving: () => Promise<StreamEnd>,
+): Promise<void> {
   let end: StreamEnd = 'broken'
   try {
     end = await serving()

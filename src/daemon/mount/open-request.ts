@@ -64,7 +64,10 @@ function parsePod({ pod }: Open__Output): Pod {
 
 function parseAttributes(attributes: Record<string, string>): ReadonlyMap<string, string> {
   const entries = Object.entries(attributes)
-  const bytes = entries.reduce((sum, [k, v]) => sum + Buffer.byteLength(k) + Buffer.byteLength(v), 0)
+  const bytes = entries.reduce(
+    (sum, [k, v]) => sum + Buffer.byteLength(k) + Buffer.byteLength(v),
+    0,
+  )
   if (entries.length > MAX_ATTRIBUTES) refuse('volumeAttributes', `are more than ${MAX_ATTRIBUTES}`)
   if (bytes > MAX_ATTRIBUTE_BYTES) {
     refuse('volumeAttributes', `are longer than ${MAX_ATTRIBUTE_BYTES} bytes together`)

@@ -71,20 +71,12 @@ export class Session {
   }
 
   /** Sends the first contents and then every change, until the stream ends. */
-  async serve(
-    stream: ShimStream,
-    words: Words,
-    first: Collected,
-  ): Promise<StreamEnd> {
+  async serve(stream: ShimStream, words: Words, first: Collected): Promise<StreamEnd> {
     return this.#converse(stream, words, (signal) => this.#deliver(first, stream, signal))
   }
 
   /** Goes on where a broken stream left off; `digest` is what the shim shows. */
-  async resume(
-    stream: ShimStream,
-    words: Words,
-    digest: Buffer,
-  ): Promise<StreamEnd> {
+  async resume(stream: ShimStream, words: Words, digest: Buffer): Promise<StreamEnd> {
     this.#displaced = new AbortController()
     this.#shown = digest
     return this.#converse(stream, words, async (signal) => {
@@ -123,8 +115,9 @@ export class Session {
 
   async #listen(words: Words, signal: AbortSignal): Promise<StreamEnd> {
     for (;;) {
-      const { done, value } = await words.next()
-      if (done === true) return 'broken'
+      const next = await words.next()
+      if (next.done === true) return 'broken'
+      const { value } = next
       if (value.unmounted) return 'unmounted'
       if (value.committed) this.#hear(value.committed.generation, { committed: true })
       else if (value.failed) this.#hear(value.failed.generation, { failed: value.failed })

@@ -6,7 +6,7 @@ import type { ShimMessage__Output } from '../../wire/gen/latchkey/mount/v1/ShimM
 /** One Mount call, seen from the daemon. */
 export interface ShimStream {
   /** Ends when the shim hangs up. */
-  receive(): AsyncIterable<ShimMessage__Output>
+  receive(): AsyncIterable<ShimMessage__Output, void>
   /** Resolves when the message has been handed to the transport. */
   send(message: DaemonMessage): Promise<void>
   /** Aborts when the call is over, for whatever cause. */
@@ -14,13 +14,15 @@ export interface ShimStream {
 }
 
 /** The shim's words in order. */
-export type Words = AsyncIterator<ShimMessage__Output>
+export type Words = AsyncIterator<ShimMessage__Output, void>
 
 /** Throws: InvalidRequest where the stream ends without a word. */
 export async function firstWord(words: Words): Promise<ShimMessage__Output> {
-  const { done, value } = await words.next()
-  if (done === true) throw new LatchkeyError('InvalidRequest', 'the stream ended before Open')
-  return value
+  const next = await words.next()
+  if (next.done === true) {
+    throw new LatchkeyError('InvalidRequest', 'the stream ended before Open')
+  }
+  return next.value
 }
 
 export function contentsMessage(

@@ -1,4 +1,12 @@
-import { existsSync, lstatSync, mkdirSync, readdirSync, rmSync, statfsSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  rmSync,
+  statfsSync,
+  writeFileSync,
+} from 'node:fs'
 import { dirname } from 'node:path'
 import type { VolumeFile } from '../../core/types.ts'
 import { volumeIdOf } from '../../core/volume-id.ts'

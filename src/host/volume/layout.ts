@@ -31,8 +31,7 @@ const DATA = '..data'
 const DATA_TMP = '..data_tmp'
 const HIDDEN = '..'
 
-const NEW_FILE =
-  constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW
+const NEW_FILE = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW
 
 /** Who owns what is written, and whether this process may say so at all. */
 export interface Ownership {
@@ -108,7 +107,7 @@ function writeFile(path: string, file: VolumeFile, { fsGroup, mayChown }: Owners
   const fd = openSync(path, NEW_FILE, 0o600)
   try {
     file.data.use((bytes) => {
-      for (let offset = 0; offset < bytes.length; ) offset += writeSync(fd, bytes, offset)
+      for (let offset = 0; offset < bytes.length;) offset += writeSync(fd, bytes, offset)
     })
     if (mayChown) fchownSync(fd, file.ownerUid, fsGroup ?? 0)
     // After chown, which drops bits, and in spite of the umask.

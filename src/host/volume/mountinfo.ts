@@ -27,7 +27,9 @@ export function parseMountinfo(text: string): readonly Mount[] {
     const [fsType, source] = after.split(' ')
     if (root === undefined || mountPoint === undefined) return []
     if (fsType === undefined || source === undefined) return []
-    return [{ root: unescape(root), mountPoint: unescape(mountPoint), fsType, source: unescape(source) }]
+    return [
+      { root: unescape(root), mountPoint: unescape(mountPoint), fsType, source: unescape(source) },
+    ]
   })
 }
 

@@ -29,7 +29,7 @@ function readFile(path: string): Omit<VolumeFile, 'path'> {
   try {
     const { size, mode, uid } = fstatSync(fd)
     const bytes = Buffer.allocUnsafeSlow(size)
-    for (let offset = 0; offset < size; ) {
+    for (let offset = 0; offset < size;) {
       const read = readSync(fd, bytes, offset, size - offset, offset)
       if (read === 0) throw new Error('a file became shorter while it was read')
       offset += read

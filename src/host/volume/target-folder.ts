@@ -26,7 +26,9 @@ export function withTargetParent<T>(
   const pods = `${kubeletRoot}/pods`
   let fd = openSync(pods, constants.O_RDONLY | constants.O_DIRECTORY)
   try {
-    for (const name of dirname(targetPath).slice(pods.length + 1).split('/')) {
+    for (const name of dirname(targetPath)
+      .slice(pods.length + 1)
+      .split('/')) {
       const next = openSync(`/proc/self/fd/${fd}/${name}`, FOLDER)
       closeSync(fd)
       fd = next

@@ -102,7 +102,9 @@ export class TmpfsStore implements VolumeStore {
   }
 
   digest(volume: Volume): Buffer {
-    return volumeIo('reading the volume', true, () => this.#withOurs(volume, ({ path }) => digestOf(path)))
+    return volumeIo('reading the volume', true, () =>
+      this.#withOurs(volume, ({ path }) => digestOf(path)),
+    )
   }
 
   stats(volume: VolumeName): VolumeStats {

@@ -26,6 +26,7 @@ export function hasCode(thrown: unknown, ...codes: readonly string[]): boolean {
 }
 
 function codeOf(thrown: unknown): string {
-  if (!(thrown instanceof Error) || !('code' in thrown) || typeof thrown.code !== 'string') return ''
+  if (!(thrown instanceof Error) || !('code' in thrown) || typeof thrown.code !== 'string')
+    return ''
   return thrown.code === 'ENOSPC' ? ': ENOSPC, the volume is full' : `: ${thrown.code}`
 }

@@ -17,7 +17,7 @@ function zero(path: string): void {
   const fd = openSync(path, OVERWRITE)
   try {
     const { size } = fstatSync(fd)
-    for (let offset = 0; offset < size; ) {
+    for (let offset = 0; offset < size;) {
       offset += writeSync(fd, ZEROS, 0, Math.min(ZEROS.length, size - offset), offset)
     }
   } finally {

@@ -37,8 +37,7 @@ function world(t: ExecutionContext, maxVolumeBytes = 4 * MIB) {
   t.teardown(() => {
     for (const volume of store.list()) store.remove(volume)
   })
-  const anew = (): TmpfsStore =>
-    new TmpfsStore({ kubeletRoot, features, maxVolumeBytes, now })
+  const anew = (): TmpfsStore => new TmpfsStore({ kubeletRoot, features, maxVolumeBytes, now })
   return { kubeletRoot, store, anew }
 }
 
@@ -95,7 +94,12 @@ mountTest('the mount is a read-only tmpfs of its own that names its volume', (t)
     .find((text) => text.includes(volume.targetPath))
   t.regex(line ?? '', / ro,nosuid,nodev,noexec/)
   t.regex(line ?? '', new RegExp(`- tmpfs latchkey:1:${volume.volumeId} rw,.*size=`))
-  t.throws(() => writeFileSync(`${volume.targetPath}/x`, 'x'), { code: 'EROFS' })
+  t.throws(
+    () => {
+      writeFileSync(`${volume.targetPath}/x`, 'x')
+    },
+    { code: 'EROFS' },
+  )
 })
 
 mountTest('bytes come back as they went in: binary, empty, a whole MiB', (t) => {
@@ -189,17 +193,20 @@ mountTest('remove zeroes the bytes even for who holds a file open, and leaves no
   t.false(store.isMounted(volume))
 })
 
-mountTest('remove works for a volume of an earlier process, and where even the parent is gone', (t) => {
-  const { kubeletRoot, store, anew } = world(t)
-  const volume = volumeAt(kubeletRoot)
-  store.create(volume, ONE())
-  anew().remove(volume)
-  t.deepEqual(mountsBelow(kubeletRoot), [])
-  rmdirSync(dirname(volume.targetPath))
-  t.notThrows(() => {
-    store.remove(volume)
-  })
-})
+mountTest(
+  'remove works for a volume of an earlier process, and where even the parent is gone',
+  (t) => {
+    const { kubeletRoot, store, anew } = world(t)
+    const volume = volumeAt(kubeletRoot)
+    store.create(volume, ONE())
+    anew().remove(volume)
+    t.deepEqual(mountsBelow(kubeletRoot), [])
+    rmdirSync(dirname(volume.targetPath))
+    t.notThrows(() => {
+      store.remove(volume)
+    })
+  },
+)
 
 mountTest('a busy volume is emptied and goes all the same', async (t) => {
   const { kubeletRoot, store } = world(t)
@@ -230,17 +237,30 @@ mountTest('mounts of ours that somebody stacked are all taken away', (t) => {
 
 for (const [what, prepare] of [
   ['a folder that is not empty', (path: string) => mkdirSync(`${path}/x`, { recursive: true })],
-  ['a file', (path: string) => writeFileSync(path, 'precious')],
-  ['a link', (path: string) => symlinkSync('/tmp', path)],
+  [
+    'a file',
+    (path: string) => {
+      writeFileSync(path, 'precious')
+    },
+  ],
+  [
+    'a link',
+    (path: string) => {
+      symlinkSync('/tmp', path)
+    },
+  ],
 ] as const) {
   mountTest(`${what} at the target is refused and left as it is`, (t) => {
     const { kubeletRoot, store } = world(t)
     const volume = volumeAt(kubeletRoot)
     prepare(volume.targetPath)
     const before = lstatSync(volume.targetPath)
-    t.throws(() => {
-      store.create(volume, ONE())
-    }, { instanceOf: LatchkeyError, message: /target/ })
+    t.throws(
+      () => {
+        store.create(volume, ONE())
+      },
+      { instanceOf: LatchkeyError, message: /target/ },
+    )
     t.is(lstatSync(volume.targetPath).ino, before.ino)
     t.deepEqual(mountsBelow(kubeletRoot), [])
   })
@@ -256,8 +276,17 @@ mountTest('a foreign mount at the target is neither covered nor removed', (t) =>
   closeSync(foreign)
   closeSync(folder)
   writeFileSync(`${volume.targetPath}/precious`, 'x')
-  t.throws(() => store.create(volume, ONE()), { message: /already/ })
-  const error = LatchkeyError.from(t.throws(() => store.remove(volume)))
+  t.throws(
+    () => {
+      store.create(volume, ONE())
+    },
+    { message: /already/ },
+  )
+  const error = LatchkeyError.from(
+    t.throws(() => {
+      store.remove(volume)
+    }),
+  )
   t.like(error, { reason: 'VolumeIo', leftMounted: true })
   t.is(readText(volume, 'precious'), 'x')
   spawnSync('umount', [volume.targetPath])
@@ -269,7 +298,12 @@ mountTest('a link anywhere on the way to the target is not followed', (t) => {
   const plugin = dirname(dirname(volume.targetPath))
   renameSync(plugin, `${kubeletRoot}/elsewhere`)
   symlinkSync(`${kubeletRoot}/elsewhere`, plugin)
-  t.throws(() => store.create(volume, ONE()), { instanceOf: LatchkeyError })
+  t.throws(
+    () => {
+      store.create(volume, ONE())
+    },
+    { instanceOf: LatchkeyError },
+  )
   t.deepEqual(readdirSync(`${kubeletRoot}/elsewhere/db`), [])
 })
 
@@ -342,10 +376,7 @@ mountTest('what a crashed writer left is swept with the next swap and prune', (t
   store.swap(volume, TWO())
   store.prune(volume)
   t.is(readText(volume, 'password'), 'two')
-  t.deepEqual(
-    readdirSync(volume.targetPath).filter((name) => name.startsWith('..')).length,
-    2,
-  )
+  t.deepEqual(readdirSync(volume.targetPath).filter((name) => name.startsWith('..')).length, 2)
 })
 
 mountTest('readers by path see one whole value or the other while swaps go on', async (t) => {
@@ -374,9 +405,11 @@ mountTest('readers by path see one whole value or the other while swaps go on', 
     })
   })
   await ready
-  let isOver = false
-  void over.then(() => (isOver = true))
-  for (let swaps = 0; !isOver && swaps < 5_000; swaps += 1) {
+  const reading = new AbortController()
+  void over.then(() => {
+    reading.abort()
+  })
+  for (let swaps = 0; !reading.signal.aborted && swaps < 5_000; swaps += 1) {
     store.swap(volume, value(swaps % 2 === 0 ? 'b' : 'a'))
     // Old generations go two swaps later: a stand-in for the linger that the keeper gives them.
     if (swaps % 50 === 49) store.prune(volume)
