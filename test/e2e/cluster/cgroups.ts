@@ -77,7 +77,12 @@ export function handDownControllers(folder: string): void {
   if (missing.length > 0) {
     throw new Error(`cgroup controllers missing in ${folder}: ${missing.join(' ')}`)
   }
-  writeFileSync(file, '+cpuset +cpu +io +memory +pids')
+  try {
+    writeFileSync(file, '+cpuset +cpu +io +memory +pids')
+  } catch (error) {
+    // Inside a container its root group holds processes, and then may not hand anything down.
+    throw new Error(`cannot switch on cgroup controllers by ${file}`, { cause: error })
+  }
 }
 
 /** Ends every process in those groups and removes the groups with all that is below them. */
