@@ -4,6 +4,8 @@ import { Feed, type FeedOptions, type Subscriber } from './feed.ts'
 export interface Subscription extends Subscriber {
   readonly source: Source
   readonly secret: string
+  /** What the subscriber has never changes any more: nothing is watched or asked for. */
+  readonly isImmutable?: boolean
 }
 
 /** Every feed of this node, shared by what may be shared: source, namespace, service account, secret. */
@@ -16,9 +18,12 @@ export class Feeds {
   }
 
   /** `onChange` is called when the secret may have changed; the answer ends the subscription. */
-  subscribe({ source, secret, ...subscriber }: Subscription): () => void {
+  subscribe({ source, secret, isImmutable = false, ...subscriber }: Subscription): () => void {
+    if (isImmutable) return () => undefined
     const { pod, serviceAccountUid } = subscriber.workload()
-    const key = [source.name, pod.namespace, serviceAccountUid, secret].join('\n')
+    const key = [source.name, pod.namespace, pod.serviceAccount, serviceAccountUid, secret].join(
+      '\n',
+    )
     const feed = this.#feeds.get(key) ?? new Feed(source, secret, this.#options)
     this.#feeds.set(key, feed)
     const unsubscribe = feed.subscribe(subscriber)

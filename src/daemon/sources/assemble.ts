@@ -3,8 +3,10 @@ import { parseSafePath } from '../../core/safe-path.ts'
 import { SecretBytes } from '../../core/secret-bytes.ts'
 import type { VolumeFile } from '../../core/types.ts'
 import { MAX_VOLUME_BYTES } from '../../wire/limits.ts'
-import { secretKeyOf, type SecretKey } from './collect.ts'
+import { quoted } from '../kube/foreign-text.ts'
+import { refuseCollisions } from './collisions.ts'
 import type { Item } from './item.ts'
+import { secretKeyOf, type SecretKey } from './secret-key.ts'
 import type { Value } from './source.ts'
 
 const MAX_FILES = 1024
@@ -12,17 +14,19 @@ const MAX_FILES = 1024
 const GROUP_READ = 0o440
 
 interface Placed {
-  readonly index: number
-  readonly item: Item
+  /** The item's place in the list. */
+  readonly item: number
   readonly path: string
+  readonly mode: number
   readonly data: SecretBytes
 }
 
 /**
- * Turns what was fetched into the volume's files, each with a copy of its bytes.
+ * Turns what was fetched into the volume's files, each with a copy of its bytes. A secret without a value
+ * is not there.
  *
- * Throws: SecretNotFound where a key is missing · InvalidRequest where two items meet in one place ·
- * PayloadTooLarge.
+ * Throws: SecretNotFound where a secret or key is missing that is not optional · InvalidRequest where two
+ * items meet in one place, or a name is no path · PayloadTooLarge.
  */
 export function assembleFiles(
   items: readonly Item[],
@@ -31,58 +35,64 @@ export function assembleFiles(
 ): readonly VolumeFile[] {
   const placed = items.flatMap((item, index) => place(item, index, values.get(secretKeyOf(item))))
   if (placed.length > MAX_FILES) {
-    throw new LatchkeyError('PayloadTooLarge', `volume: ${placed.length} files, ${MAX_FILES} allowed`)
-  }
-  const bytes = placed.reduce((sum, { data }) => sum + data.length, 0)
-  if (bytes > MAX_VOLUME_BYTES) {
     throw new LatchkeyError(
       'PayloadTooLarge',
-      `volume: ${bytes} bytes in all files, ${MAX_VOLUME_BYTES} allowed; name single keys in items`,
+      `the volume would have ${placed.length} files, ${MAX_FILES} are allowed; name single keys in items`,
     )
   }
+  refuseOversized(placed.reduce((sum, { data }) => sum + data.length, 0))
   refuseCollisions(placed)
-  return placed.map(({ item, path, data }) => ({
+  return placed.map(({ path, mode, data }) => ({
     path,
     data: data.use((own) => SecretBytes.copyOf(own)),
-    mode: fsGroup === undefined ? item.mode : item.mode | GROUP_READ,
+    mode: fsGroup === undefined ? mode : mode | GROUP_READ,
     ownerUid: 0,
   }))
 }
 
-function place(item: Item, index: number, value: Value | undefined): readonly Placed[] {
-  if (value === undefined) return []
-  if (item.key === undefined) {
-    return [...value.entries].map(([key, data]) => {
-      parseSafePath(key, `key of secret "${item.secret}"`)
-      return { index, item, path: key, data }
-    })
-  }
-  const data = value.entries.get(item.key)
-  if (data !== undefined) return [{ index, item, path: item.path ?? item.key, data }]
-  if (item.optional) return []
+/** Throws: PayloadTooLarge. */
+export function refuseOversized(volumeBytes: number): void {
+  if (volumeBytes <= MAX_VOLUME_BYTES) return
   throw new LatchkeyError(
-    'SecretNotFound',
-    `secret "${item.secret}" has no key "${item.key}": add the key, or set optional: true`,
+    'PayloadTooLarge',
+    `the volume would have ${volumeBytes} bytes or more, ${MAX_VOLUME_BYTES} are allowed; name single keys in items`,
   )
 }
 
-/** Later does not silently win over earlier: what a pod reads must not hang on an order. */
-function refuseCollisions(placed: readonly Placed[]): void {
-  const files = new Map<string, number>()
-  for (const { path, index } of placed) {
-    const other = files.get(path)
-    if (other !== undefined) refuse(other, index, `both write "${path}"`)
-    files.set(path, index)
+function place(item: Item, index: number, value: Value | undefined): readonly Placed[] {
+  const { secret, key, mode, optional } = item
+  if (value === undefined) {
+    if (optional) return []
+    throw new LatchkeyError(
+      'SecretNotFound',
+      `secret "${secret}" is not there: create it, or set optional: true on its item`,
+    )
   }
-  for (const { path, index } of placed) {
-    for (let end = path.indexOf('/'); end !== -1; end = path.indexOf('/', end + 1)) {
-      const folder = path.slice(0, end)
-      const other = files.get(folder)
-      if (other !== undefined) refuse(other, index, `make "${folder}" both a file and a folder`)
-    }
+  if (key === undefined) {
+    return [...value.entries].map(([name, data]) => {
+      const path = parseFileName(name, secret)
+      return { item: index, path, mode, data }
+    })
   }
+  const data = value.entries.get(key)
+  if (data !== undefined) {
+    const path = item.path ?? key
+    parseSafePath(path, `volumeAttributes.items[${index}].path`)
+    return [{ item: index, path, mode, data }]
+  }
+  if (optional) return []
+  throw new LatchkeyError(
+    'SecretNotFound',
+    `secret "${secret}" has no key "${key}": add the key, or set optional: true on its item`,
+  )
 }
 
-function refuse(one: number, two: number, what: string): never {
-  throw new LatchkeyError('InvalidRequest', `volumeAttributes.items[${one}] and items[${two}] ${what}`)
+/** An entry's own name as a file's; sources other than Kubernetes have no rules for theirs. */
+function parseFileName(name: string, secret: string): string {
+  const field = `key ${quoted(name)} of secret "${secret}"`
+  if (parseSafePath(name, field).length === 1) return name
+  throw new LatchkeyError(
+    'InvalidRequest',
+    `${field}: is no file name; list it in items with key and path`,
+  )
 }

@@ -1,18 +1,16 @@
 import { contentsDigest } from '../../core/contents-digest.ts'
 import { LatchkeyError } from '../../core/errors.ts'
+import type { SecretBytes } from '../../core/secret-bytes.ts'
 import type { VolumeFile } from '../../core/types.ts'
 import type { Workload } from '../identity/workload.ts'
-import { assembleFiles } from './assemble.ts'
+import { assembleFiles, refuseOversized } from './assemble.ts'
 import type { Fetcher } from './fetcher.ts'
 import type { Item } from './item.ts'
+import { secretKeyOf, type SecretKey } from './secret-key.ts'
 import type { Value } from './source.ts'
+import { wipeValue } from './value-bytes.ts'
 
-/** Names one secret of one source; items that share it share one fetch. */
-export type SecretKey = `${string}\n${string}`
-
-export function secretKeyOf({ from, secret }: Pick<Item, 'from' | 'secret'>): SecretKey {
-  return `${from}\n${secret}`
-}
+export { secretKeyOf, type SecretKey } from './secret-key.ts'
 
 /** A whole generation of a volume. The receiver owns the files' bytes and wipes them. */
 export interface Collected {
@@ -22,6 +20,8 @@ export interface Collected {
   readonly bytes: number
   /** What each secret's source called the version it gave; a secret that is not there has none. */
   readonly versions: ReadonlyMap<SecretKey, string>
+  /** Secrets that never change any more. */
+  readonly immutable: ReadonlySet<SecretKey>
 }
 
 /**
@@ -34,57 +34,84 @@ export async function collect(
   workload: Workload,
   items: readonly Item[],
   fsGroup: number | undefined,
-  fetcher: Fetcher,
+  fetcher: Pick<Fetcher, 'fetch'>,
   signal: AbortSignal,
 ): Promise<Collected> {
-  const wanted = new Map(items.map((item) => [secretKeyOf(item), item]))
-  const failed = new AbortController()
-  const either = AbortSignal.any([signal, failed.signal])
-  const fetches = [...wanted].map(async ([key, { from, secret }]) => {
-    const isOptional = items.every((item) => secretKeyOf(item) !== key || item.optional)
-    try {
-      return [key, await fetchIfThere(fetcher, workload, from, secret, isOptional, either)] as const
-    } catch (thrown) {
-      failed.abort(thrown)
-      throw thrown
-    }
-  })
-  const settled = await Promise.allSettled(fetches)
-  const values = new Map(settled.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : [])))
+  const values = new Map<SecretKey, Value>()
   try {
-    if (failed.signal.aborted) throw LatchkeyError.from(failed.signal.reason)
+    await fetchAll(workload, items, fetcher, signal, values)
     const files = assembleFiles(items, values, fsGroup)
     const bytes = files.reduce((sum, { data }) => sum + data.length, 0)
-    return { files, bytes, digest: contentsDigest(files), versions: versionsOf(values) }
+    const immutable = [...values].filter(([, value]) => value.immutable).map(([key]) => key)
+    return {
+      files,
+      bytes,
+      digest: contentsDigest(files),
+      versions: new Map([...values].map(([key, { version }]) => [key, version])),
+      immutable: new Set(immutable),
+    }
   } finally {
-    // The files hold copies of their own: an entry that no item names is never handed on.
+    // The files hold copies of their own.
     for (const value of values.values()) wipeValue(value)
   }
 }
 
-async function fetchIfThere(
-  fetcher: Fetcher,
+/** Fills `values` with what is there. The first failure ends the other fetches; all have ended after it. */
+async function fetchAll(
   workload: Workload,
-  from: string,
-  secret: string,
-  isOptional: boolean,
+  items: readonly Item[],
+  fetcher: Pick<Fetcher, 'fetch'>,
+  signal: AbortSignal,
+  values: Map<SecretKey, Value>,
+): Promise<void> {
+  const failed = new AbortController()
+  const either = AbortSignal.any([signal, failed.signal])
+  let bytes = 0
+  const fetches = [...Map.groupBy(items, secretKeyOf)].map(async ([key, uses]) => {
+    try {
+      const value = await fetchIfThere(workload, uses, fetcher, either)
+      if (value === undefined) return
+      values.set(key, keepNamed(value, uses))
+      bytes += uses.reduce((sum, item) => sum + bytesOf(value, item), 0)
+      // Not only when all is there: hundreds of large secrets would be in memory by then.
+      refuseOversized(bytes)
+    } catch (thrown) {
+      failed.abort(thrown)
+    }
+  })
+  await Promise.all(fetches)
+  if (failed.signal.aborted) throw LatchkeyError.from(failed.signal.reason)
+}
+
+/** `uses` are the items that name one secret. It may be missing only where none of them insists. */
+async function fetchIfThere(
+  workload: Workload,
+  uses: readonly Item[],
+  fetcher: Pick<Fetcher, 'fetch'>,
   signal: AbortSignal,
 ): Promise<Value | undefined> {
+  const [first] = uses
+  if (first === undefined) return undefined
   try {
-    return await fetcher.fetch(workload, from, secret, signal)
+    return await fetcher.fetch(workload, first.from, first.secret, signal)
   } catch (thrown) {
     const isMissing = thrown instanceof LatchkeyError && thrown.reason === 'SecretNotFound'
-    if (isMissing && isOptional) return undefined
+    if (isMissing && uses.every(({ optional }) => optional)) return undefined
     throw thrown
   }
 }
 
-function versionsOf(values: ReadonlyMap<SecretKey, Value | undefined>): Map<SecretKey, string> {
-  return new Map(
-    [...values].flatMap(([key, value]) => (value === undefined ? [] : [[key, value.version]])),
-  )
+/** Wipes at once what no item names. */
+function keepNamed(value: Value, uses: readonly Item[]): Value {
+  const entries = new Map<string, SecretBytes>()
+  for (const [name, secret] of value.entries) {
+    if (uses.some(({ key }) => key === undefined || key === name)) entries.set(name, secret)
+    else secret.wipe()
+  }
+  return { ...value, entries }
 }
 
-function wipeValue(value: Value | undefined): void {
-  for (const secret of value?.entries.values() ?? []) secret.wipe()
+function bytesOf({ entries }: Value, { key }: Item): number {
+  if (key !== undefined) return entries.get(key)?.length ?? 0
+  return entries.values().reduce((sum, { length }) => sum + length, 0)
 }

@@ -2,32 +2,19 @@ import type { Clock } from '../../core/clock.ts'
 import { withDeadline } from '../../core/deadline.ts'
 import { LatchkeyError, type Reason } from '../../core/errors.ts'
 import type { Limiter } from '../../core/limiter.ts'
-import { SecretBytes } from '../../core/secret-bytes.ts'
 import type { Workload } from '../identity/workload.ts'
+import { Lane, type Seat } from './lane.ts'
 import type { Source, Value } from './source.ts'
+import { copyValue, wipeValue } from './value-bytes.ts'
 
 export interface FetcherOptions {
   readonly sources: ReadonlyMap<string, Source>
   readonly clock: Clock
+  /** For one call to a source. Whoever shares one may wait for the one before it as well. */
   readonly timeoutMs: number
   /** Fetches under way at once, over all sources. */
   readonly slots: Limiter
   readonly onFetch: (source: string, reason: Reason | undefined, durationMs: number) => void
-}
-
-/** One fetch that several callers share, and those who still wait for it. */
-interface Flight {
-  readonly seats: Set<Seat>
-  readonly result: Promise<Value>
-}
-
-interface Seat {
-  readonly workload: Workload
-}
-
-interface Lane {
-  readonly current: Flight
-  next: Flight | undefined
 }
 
 /**
@@ -45,7 +32,7 @@ export class Fetcher {
 
   /**
    * The answer's bytes are the caller's own, to be wiped by it.
-   * Throws: the source's reasons · Timeout · Overloaded · the signal's reason.
+   * Throws: the source's reasons · InvalidRequest · Timeout · Overloaded · the signal's reason.
    */
   async fetch(
     workload: Workload,
@@ -53,100 +40,116 @@ export class Fetcher {
     secret: string,
     signal: AbortSignal,
   ): Promise<Value> {
+    signal.throwIfAborted()
     const source = this.#options.sources.get(from)
     if (source === undefined) {
       throw new LatchkeyError('InvalidRequest', `no source is named "${from}"`)
     }
-    const flight = this.#board(workload, source, secret)
-    const seat = { workload }
-    flight.seats.add(seat)
+    const { clock, timeoutMs } = this.#options
+    const lane = this.#laneFor(workload, source, secret)
+    const seat = lane.board(workload)
     try {
-      const value = await withDeadline(
-        this.#options.clock,
-        2 * this.#options.timeoutMs,
-        `fetching from ${from}`,
-        signal,
-        () => flight.result,
-      )
-      return copyOf(value)
-    } finally {
-      flight.seats.delete(seat)
-      wipeWhenEmpty(flight)
+      const landed = (): Promise<Value> => seat.landed.promise
+      return await withDeadline(clock, 2 * timeoutMs, `fetching from ${from}`, signal, landed)
+    } catch (thrown) {
+      lane.leave(seat)
+      throw thrown
     }
   }
 
-  /** The flight that a caller of now may join. */
-  #board(workload: Workload, source: Source, secret: string): Flight {
+  /** Fetches under way and waited for. */
+  get size(): number {
+    return this.#lanes.size
+  }
+
+  #laneFor(workload: Workload, source: Source, secret: string): Lane {
     const { namespace, serviceAccount } = workload.pod
-    const key = [source.name, namespace, serviceAccount, workload.serviceAccountUid, secret].join('\n')
-    const lane = this.#lanes.get(key)
-    if (lane === undefined) {
-      const current = this.#takeOff(Promise.resolve(), source, secret)
-      this.#fly(key, current)
-      return current
-    }
-    lane.next ??= this.#takeOff(
-      lane.current.result.catch(() => undefined),
-      source,
-      secret,
-    )
-    return lane.next
-  }
-
-  /** A flight that begins when `before` has landed, with the token of somebody who still waits then. */
-  #takeOff(before: Promise<unknown>, source: Source, secret: string): Flight {
-    const seats = new Set<Seat>()
-    const result = before.then(() => {
-      const [seat] = seats
-      if (seat === undefined) throw new LatchkeyError('Timeout', 'nobody waits any more')
-      return this.#fetchOnce(source, seat.workload, secret)
-    })
-    result.catch(() => undefined)
-    return { seats, result }
-  }
-
-  #fly(key: string, current: Flight): void {
-    const lane: Lane = { current, next: undefined }
+    const { serviceAccountUid } = workload
+    const key = [source.name, namespace, serviceAccount, serviceAccountUid, secret].join('\n')
+    const existing = this.#lanes.get(key)
+    if (existing !== undefined) return existing
+    const lane = new Lane()
     this.#lanes.set(key, lane)
-    const land = (): void => {
-      if (lane.next === undefined) this.#lanes.delete(key)
-      else this.#fly(key, lane.next)
-    }
-    current.result.then(land, land)
+    void this.#serve(key, lane, source, secret)
+    return lane
   }
 
-  async #fetchOnce(source: Source, workload: Workload, secret: string): Promise<Value> {
-    const { clock, slots, timeoutMs, onFetch } = this.#options
-    return slots.run(this.#endless, async () => {
-      const startedMs = clock.now()
+  /** One flight after the other, for as long as somebody waits. Never rejects. */
+  async #serve(key: string, lane: Lane, source: Source, secret: string): Promise<void> {
+    do {
       try {
-        const value = await withDeadline(clock, timeoutMs, 'a fetch', this.#endless, (bounded) =>
-          source.fetch(workload, secret, bounded),
-        )
-        onFetch(source.name, undefined, clock.now() - startedMs)
-        return value
+        // Waiting for a slot is not flying: whoever asks meanwhile comes along.
+        await this.#options.slots.run(this.#endless, () => this.#fly(lane, source, secret))
       } catch (thrown) {
-        onFetch(source.name, LatchkeyError.from(thrown).reason, clock.now() - startedMs)
-        throw thrown
+        lane.refuseAll(thrown)
       }
-    })
+    } while (lane.isWaitedFor)
+    this.#lanes.delete(key)
+  }
+
+  async #fly(lane: Lane, source: Source, secret: string): Promise<void> {
+    // Those who ask in the same moment are still about to.
+    await Promise.resolve()
+    const signal = lane.takeOff()
+    for (let seat = lane.newest(); seat !== undefined; seat = lane.newest()) {
+      try {
+        const value = await this.#fetchOnce(source, seat.workload, secret, signal)
+        land(lane, value)
+      } catch (thrown) {
+        // A pod that has ended must not cost others of its service account their fetch.
+        if (isOfTokenAlone(thrown)) lane.refuse(withSameToken(lane, seat, source.audience), thrown)
+        else lane.refuse(lane.aboard(), thrown)
+      }
+    }
+  }
+
+  async #fetchOnce(
+    source: Source,
+    workload: Workload,
+    secret: string,
+    signal: AbortSignal,
+  ): Promise<Value> {
+    const { clock, timeoutMs, onFetch } = this.#options
+    const startedMs = clock.now()
+    try {
+      const what = `fetching from ${source.name}`
+      const value = await withDeadline(clock, timeoutMs, what, signal, async (bounded) => {
+        const fetched = await source.fetch(workload, secret, bounded)
+        // Too late: nobody is left to wipe it.
+        if (bounded.aborted) wipeValue(fetched)
+        return fetched
+      })
+      onFetch(source.name, undefined, clock.now() - startedMs)
+      return value
+    } catch (thrown) {
+      // What was given up says nothing about the source.
+      if (!signal.aborted) {
+        onFetch(source.name, LatchkeyError.from(thrown).reason, clock.now() - startedMs)
+      }
+      throw thrown
+    }
   }
 }
 
-function copyOf(value: Value): Value {
-  const entries = [...value.entries].map(
-    ([name, secret]) => [name, secret.use((bytes) => SecretBytes.copyOf(bytes))] as const,
-  )
-  return { ...value, entries: new Map(entries) }
+/** To each their own copy, so that one may wipe while another still reads. */
+function land(lane: Lane, value: Value): void {
+  try {
+    lane.deliver(() => copyValue(value))
+  } finally {
+    wipeValue(value)
+  }
 }
 
-/** The last one out zeroes what was fetched; somebody may board again before the flight begins. */
-function wipeWhenEmpty({ seats, result }: Flight): void {
-  if (seats.size > 0) return
-  result.then(
-    ({ entries }) => {
-      if (seats.size === 0) for (const secret of entries.values()) secret.wipe()
-    },
-    () => undefined,
-  )
+function isOfTokenAlone(thrown: unknown): boolean {
+  if (!(thrown instanceof LatchkeyError)) return false
+  return thrown.reason === 'TokenRejected' || thrown.reason === 'TokenMissing'
+}
+
+/** Volumes of one pod carry the same token. */
+function withSameToken(lane: Lane, tried: Seat, audience: string): readonly Seat[] {
+  const token = tried.workload.tokens.get(audience)?.token
+  return lane.aboard().filter((seat) => {
+    const other = seat.workload.tokens.get(audience)?.token
+    return seat === tried || (token !== undefined && other?.equals(token) === true)
+  })
 }

@@ -27,9 +27,9 @@ export function createKubernetesSource(kube: KubeClient, name = 'kubernetes'): S
       }
     },
 
-    async *watch(workload, secret, sinceVersion, signal) {
+    async *watch(workload, secret, signal) {
       const ref = { namespace: workload.pod.namespace, name: secret }
-      for await (const event of kube.watchSecret(ref, sinceVersion, tokenOf(workload), signal)) {
+      for await (const event of kube.watchSecret(ref, undefined, tokenOf(workload), signal)) {
         yield { version: event.resourceVersion, present: event.type === 'present' }
       }
     },
@@ -48,10 +48,19 @@ function tokenOf(workload: Workload): SecretBytes {
 /** Says in the pod's events what its owner has to do. */
 function withFix(thrown: unknown, { pod }: Workload, secret: string): LatchkeyError {
   const error = LatchkeyError.from(thrown)
-  if (error.reason !== 'AccessDenied') return error
   const { namespace, serviceAccount } = pod
-  const hint = grantHint({ namespace, secret, serviceAccount })
-  return new LatchkeyError('AccessDenied', `${error.message}\nTo allow it:\n${hint}`, {
-    cause: error,
-  })
+  if (error.reason === 'AccessDenied') {
+    const hint = grantHint({ namespace, secret, serviceAccount })
+    return new LatchkeyError('AccessDenied', `${error.message}\nTo allow it:\n${hint}`, {
+      cause: error,
+    })
+  }
+  if (error.reason === 'SecretNotFound') {
+    return new LatchkeyError(
+      'SecretNotFound',
+      `Secret "${secret}" does not exist in namespace "${namespace}": create it, mend its name in the volume, or set optional: true on its item`,
+      { cause: error },
+    )
+  }
+  return error
 }

@@ -32,13 +32,9 @@ export interface Source {
   fetch(workload: Workload, secret: string, signal: AbortSignal): Promise<Value>
 
   /**
-   * Where the source can tell of changes: ends quietly when the source ends it. AccessDenied means that
-   * this pod may fetch but not watch, and is asked at an interval instead.
+   * Where the source can tell of changes. Begins with what is there, if anything, so that whoever watches
+   * anew misses nothing that happened in between. Ends quietly when the source ends it. AccessDenied
+   * means that this pod may fetch but not watch, and is asked at an interval instead.
    */
-  watch?(
-    workload: Workload,
-    secret: string,
-    sinceVersion: string | undefined,
-    signal: AbortSignal,
-  ): AsyncIterable<Change>
+  watch?(workload: Workload, secret: string, signal: AbortSignal): AsyncIterable<Change>
 }
