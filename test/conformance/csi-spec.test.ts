@@ -1,5 +1,6 @@
 import test from 'ava'
 import { LatchkeyError, REASONS, type Reason } from '../../src/core/errors.ts'
+import { volumeIdOf } from '../../src/core/volume-id.ts'
 import {
   answerTo,
   callerOf,
@@ -197,6 +198,15 @@ const RULES: readonly Rule[] = [
   },
   {
     section: 'NodeUnpublishVolume',
+    says: 'the id of another volume is refused',
+    service: 'Node',
+    method: 'NodeUnpublishVolume',
+    request: ({ targetPath }) => ({ volumeId: volumeIdOf(POD_UID, 'other'), targetPath }),
+    code: 'INVALID_ARGUMENT',
+    names: 'volume_id',
+  },
+  {
+    section: 'NodeUnpublishVolume',
     says: 'a target outside of the pods folder is refused',
     service: 'Node',
     method: 'NodeUnpublishVolume',
@@ -240,7 +250,7 @@ for (const { section, says, service, method, request, code, names } of RULES) {
     const answer = await answerTo(node.call(method, request(on)))
     t.is(answer.code, code, answer.message)
     if (names !== undefined) t.true(answer.message.includes(names), answer.message)
-    if (method === 'NodePublishVolume' && code !== 'OK') t.deepEqual(on.volumes.published, [])
+    if (code !== 'OK') t.deepEqual([on.volumes.published, on.volumes.unpublished], [[], []])
   })
 }
 

@@ -1,6 +1,6 @@
 import { LatchkeyError } from '../../core/errors.ts'
 import { parseTargetPath } from '../../core/target-path.ts'
-import { isVolumeId } from '../../core/volume-id.ts'
+import { volumeIdOf } from '../../core/volume-id.ts'
 import type { NodeHandlers } from '../../wire/gen/csi/v1/Node.ts'
 import type { NodeGetVolumeStatsRequest__Output } from '../../wire/gen/csi/v1/NodeGetVolumeStatsRequest.ts'
 import type { NodeGetVolumeStatsResponse } from '../../wire/gen/csi/v1/NodeGetVolumeStatsResponse.ts'
@@ -44,9 +44,13 @@ export function nodeService(options: NodeOptions, calls: UnaryOptions): NodeHand
       async ({ volumeId, targetPath }: NodeUnpublishVolumeRequest__Output) => {
         require(volumeId, 'volume_id')
         require(targetPath, 'target_path')
-        parseTargetPath(targetPath, kubeletRoot)
-        // An id that kubelet never made names no volume of ours: gone already, which is fine.
-        if (isVolumeId(volumeId)) await volumes.unpublish({ volumeId, targetPath })
+        const { podUid, volumeName } = parseTargetPath(targetPath, kubeletRoot)
+        // An id at another volume's path would stop the one and remove the other. kubelet sends the
+        // id that it made of this very path, so this strands no pod.
+        if (volumeId !== volumeIdOf(podUid, volumeName)) {
+          throw new LatchkeyError('InvalidRequest', 'volume_id is not that of target_path')
+        }
+        await volumes.unpublish({ volumeId, targetPath })
         return {}
       },
     ),
