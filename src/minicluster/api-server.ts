@@ -17,8 +17,8 @@ import { Faults } from './faults.ts'
 import type { Failure, RequestKind } from './faults.ts'
 import { buildKubeconfig } from './kubeconfig.ts'
 import { negotiate, PLAIN_JSON } from './media-type.ts'
-import { createAuthority } from './pki.ts'
-import type { Authority } from './pki.ts'
+import { createServingPki } from './pki.ts'
+import type { ServingPki } from './pki.ts'
 import { collectRequestBody } from './request-body.ts'
 import { parseRequestInfo } from './request-info.ts'
 import type { RequestInfo } from './request-info.ts'
@@ -34,7 +34,7 @@ export interface ApiServerOptions {
   readonly objects: ClusterObjects
   readonly clock: Clock
   /** Default: one of its own. */
-  readonly authority?: Authority
+  readonly pki?: ServingPki
 }
 
 const DAEMON_TOKEN_SECONDS = 365 * 86_400
@@ -45,33 +45,28 @@ const DAEMON_TOKEN_SECONDS = 365 * 86_400
  */
 export class ApiServer {
   readonly objects: ClusterObjects
+  /** The CA that vouches for it. */
+  readonly authorityPem: string
   readonly #clock: Clock
-  readonly #authority: Authority
   readonly #listener: ApiListener
   readonly #faults: Faults
   readonly #watches = new Set<Watch>()
   readonly #stopping = new AbortController()
   readonly #counts = { tokenReview: 0, secretRead: 0, secretWatch: 0, other: 0 }
 
-  private constructor(options: ApiServerOptions, authority: Authority, listener: Listen) {
+  private constructor(options: ApiServerOptions, pki: ServingPki) {
     this.objects = options.objects
+    this.authorityPem = pki.authorityPem
     this.#clock = options.clock
-    this.#authority = authority
     this.#faults = new Faults(options.clock)
-    this.#listener = listener((request, response) => {
+    this.#listener = new ApiListener(pki.identity, (request, response) => {
       // A client that has gone gets no answer, and nobody misses it.
       this.#serve(request, response).catch(() => response.destroy())
     })
   }
 
   static async start(options: ApiServerOptions): Promise<ApiServer> {
-    const authority = options.authority ?? (await createAuthority('minicluster'))
-    const identity = await authority.issueServer(['localhost', 'kubernetes', '127.0.0.1'])
-    const server = new ApiServer(
-      options,
-      authority,
-      (onRequest) => new ApiListener(identity, onRequest),
-    )
+    const server = new ApiServer(options, options.pki ?? (await createServingPki()))
     await server.up()
     return server
   }
@@ -79,10 +74,6 @@ export class ApiServer {
   /** https://127.0.0.1:PORT, the same for the whole life. */
   get origin(): string {
     return this.#listener.origin
-  }
-
-  get authorityPem(): string {
-    return this.#authority.certPem
   }
 
   /** What a kubeconfig file for the daemon holds: the CA, and a token that may create tokenreviews only. */
@@ -208,10 +199,6 @@ export class ApiServer {
     watch.start()
   }
 }
-
-type Listen = (
-  onRequest: (request: IncomingMessage, response: ServerResponse) => void,
-) => ApiListener
 
 const BODY_TOO_LARGE = {
   code: 413,

@@ -15,6 +15,12 @@ export interface Authority extends Identity {
   issueClient(commonName: string): Promise<Identity>
 }
 
+/** What a TLS server shows, and who vouches for it. */
+export interface ServingPki {
+  readonly authorityPem: string
+  readonly identity: Identity
+}
+
 const DAY_MS = 86_400_000
 const LIFE_DAYS = 825
 const IPV4 = /^\d+(\.\d+){3}$/
@@ -43,6 +49,13 @@ export async function createAuthority(commonName: string): Promise<Authority> {
       ]),
     issueClient: (name) => issue(issuer, name, [{ name: 'extKeyUsage', clientAuth: true }]),
   }
+}
+
+/** A CA and a certificate for a server on this machine; RSA keys take a moment, so tests share one. */
+export async function createServingPki(): Promise<ServingPki> {
+  const authority = await createAuthority('minicluster')
+  const identity = await authority.issueServer(['localhost', 'kubernetes', '127.0.0.1'])
+  return { authorityPem: authority.certPem, identity }
 }
 
 interface Issuer {
