@@ -11,13 +11,13 @@ const MAX_TEXT_CHARS = 1024
 
 /** Milliseconds, written with a unit. */
 export function duration(from: string, to: string): z.ZodType<number, string> {
-  const kind = `a duration from ${from} to ${to}, such as "90s" or "5m"`
+  const kind = `a duration with its unit, from ${from} to ${to}`
   return quantity(kind, parseDurationMs, from, to)
 }
 
 /** Bytes, written with a unit. */
 export function bytes(from: string, to: string): z.ZodType<number, string> {
-  const kind = `a size from ${from} to ${to}, such as "512KiB" or "4MiB"`
+  const kind = `a size with its unit, from ${from} to ${to}`
   return quantity(kind, parseBytes, from, to)
 }
 

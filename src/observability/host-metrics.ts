@@ -39,8 +39,12 @@ export interface HostMetricsOptions {
 export function createHostMetrics({ version, volumeBytes }: HostMetricsOptions): HostMetrics {
   const registry = new Registry()
   const registers = [registry]
-  const publishes = countKubeletCalls(registry, 'publishes', 'Publish calls, republishes included')
-  const unpublishes = countKubeletCalls(registry, 'unpublishes', 'Unpublish calls')
+  const publishes = countKubeletCalls(
+    registry,
+    'publishes',
+    'Publish calls of kubelet, republishes included',
+  )
+  const unpublishes = countKubeletCalls(registry, 'unpublishes', 'Unpublish calls of kubelet')
   const stages = new Histogram({
     name: 'latchkey_host_stage_duration_seconds',
     help: 'Time in one stage of a volume that went well: wait_for_contents (of the daemon), build, swap, remove.',
@@ -95,7 +99,7 @@ function countKubeletCalls(
 ): (reason: Reason | undefined) => void {
   const counter = new Counter({
     name: `latchkey_host_${what}_total`,
-    help: `${calls} of kubelet, by outcome (ok, error) and reason.`,
+    help: `${calls}, by outcome (ok, error) and reason.`,
     labelNames: ['outcome', 'reason'],
     registers: [registry],
   })
