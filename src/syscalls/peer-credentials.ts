@@ -1,3 +1,4 @@
+import { LatchkeyError } from '../core/errors.ts'
 import { bind } from './libc.ts'
 
 const SOL_SOCKET = 1
@@ -14,7 +15,11 @@ export interface PeerCredentials {
   readonly pid: number
 }
 
-/** Who is on the other end of a unix socket, by the kernel's word. Throws: SyscallError, ENOTSOCK among others. */
+/**
+ * Who is on the other end of a unix socket, by the kernel's word of when it was connected.
+ *
+ * Throws: AccessDenied where the socket is no unix socket · SyscallError, ENOTSOCK among others.
+ */
 export function peerCredentials(socketFd: number): PeerCredentials {
   const credentials = Buffer.alloc(12)
   const length = Buffer.alloc(4)
@@ -22,7 +27,7 @@ export function peerCredentials(socketFd: number): PeerCredentials {
   getsockopt(socketFd, SOL_SOCKET, SO_PEERCRED, credentials, length)
   const [pid, uid, gid] = [0, 4, 8].map((offset) => credentials.readUInt32LE(offset))
   if (pid === undefined || uid === undefined || gid === undefined || uid === NOBODY) {
-    throw new TypeError('the socket has no peer with credentials')
+    throw new LatchkeyError('AccessDenied', 'the caller has no credentials: not a unix socket')
   }
   return { uid, gid, pid }
 }

@@ -1,5 +1,6 @@
+import { readFileSync } from 'node:fs'
 import test, { type ExecutionContext } from 'ava'
-import { bind } from '../../src/syscalls/libc.ts'
+import { bind, isSyscallError } from '../../src/syscalls/libc.ts'
 
 const CLONE_NEWNS = 0x20000
 const MS_REC = 0x4000
@@ -12,17 +13,32 @@ const mount = bind(
 )
 
 /**
- * Gives the main thread of this process a mount namespace of its own, in which node's synchronous calls
- * run: whatever a test leaves mounted goes with the process. Children started afterwards inherit it.
+ * Gives the main thread of this process a mount namespace of its own: whatever a test leaves mounted goes
+ * with the process. The other threads stay outside, so only synchronous calls of node:fs see the mounts, and
+ * children, which inherit the main thread's namespace; node:fs/promises does not.
  */
 function enterOwnNamespace(): boolean {
-  if (process.getuid?.() !== 0) return false
-  unshare(CLONE_NEWNS)
+  try {
+    unshare(CLONE_NEWNS)
+  } catch (thrown) {
+    // Also of a root that lacks CAP_SYS_ADMIN, as in most containers.
+    if (isSyscallError(thrown, 'EPERM')) return false
+    throw thrown
+  }
   mount(null, '/', null, MS_REC | MS_PRIVATE, null)
   return true
 }
 
+/** A user namespace may map one single id, and files cannot be given to any other then. */
+function hasManyIds(): boolean {
+  return ['uid_map', 'gid_map'].every((map) => {
+    const lines = readFileSync(`/proc/self/${map}`, 'utf8').trim().split('\n')
+    return lines.some((line) => Number(line.trim().split(/\s+/)[2]) > 65_535)
+  })
+}
+
 const mayMount = enterOwnNamespace()
+const mayOwn = mayMount && hasManyIds()
 
 type Implementation = (t: ExecutionContext) => void | Promise<void>
 
@@ -30,4 +46,10 @@ type Implementation = (t: ExecutionContext) => void | Promise<void>
 export function mountTest(title: string, implementation: Implementation): void {
   if (mayMount) test(title, implementation)
   else test.skip(`${title} (needs root, or \`unshare -Urm npm test\`)`, implementation)
+}
+
+/** A test that mounts and gives files to other users and groups; skipped by name where it may not. */
+export function mountTestWithOwners(title: string, implementation: Implementation): void {
+  if (mayOwn) mountTest(title, implementation)
+  else test.skip(`${title} (needs root outside of a user namespace)`, implementation)
 }
