@@ -36,7 +36,6 @@ export interface RunningDaemon {
   stop(): Promise<void>
 }
 
-const DRAIN_MS = 2_000
 const CONCURRENT_FETCHES = 32
 const WAITING_FETCHES = 4096
 
@@ -92,7 +91,8 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
   const beats = hostBeats(reports, () => clock.now() - startedAtMs)
   const http = await listenForProbes({
     ...config.http,
-    live: () => judge({ socket: () => (shims.isInPlace() ? undefined : 'the mount socket is gone') }),
+    live: () =>
+      judge({ socket: () => (shims.isInPlace() ? undefined : 'the mount socket is gone') }),
     host: () => judge({ host: beats }),
     ready: () => judge({ host: hostConnected(reports), registered: registered(reports) }),
     metricsText: async () => (await metrics.text()) + reports.metricsText,
@@ -103,7 +103,7 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
     httpPort: http.port,
     async stop() {
       await http.close()
-      await shims.close(DRAIN_MS)
+      await shims.close()
       sessions.close()
       await kube.close()
       log.info({}, 'daemon stopped')

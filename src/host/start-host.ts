@@ -55,6 +55,7 @@ export async function startHost(options: HostOptions): Promise<RunningHost> {
     nodeName: options.nodeName,
     kubeletRoot: config.kubelet.root,
     volumes,
+    maxConnections: config.limits.connections,
     clock,
     log,
     onDone: (method, error, durationMs) => {
@@ -79,8 +80,9 @@ export async function startHost(options: HostOptions): Promise<RunningHost> {
       return registration
     },
     async stop() {
-      await csi.stop()
+      // First, so that publishes that are being held are answered and need not be waited for.
       volumes.stop()
+      await csi.stop()
       await reporter.stop()
       client.close()
       log.info({}, 'host side stopped')

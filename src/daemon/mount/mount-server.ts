@@ -21,25 +21,47 @@ export interface MountServerOptions {
   readonly admits: (socket: Socket) => boolean
 }
 
+type Streams = Set<Pick<MessageStream<unknown, unknown>, 'end' | 'fail'>>
+
+export interface MountServer {
+  /** Reports whether the socket lies where shims look for it. */
+  isInPlace(): boolean
+  /** Ends every stream with ShuttingDown, then the socket; sessions are left for the next process. */
+  close(): Promise<void>
+}
+
+/** Time for the last words to leave. */
+const DRAIN_MS = 1_000
+
 /** Serves the mount API on its socket. */
-export function listenForShims(options: MountServerOptions): Promise<UnixServer> {
+export async function listenForShims(options: MountServerOptions): Promise<MountServer> {
   const { path, clock, maxConnections, admits } = options
-  return UnixServer.listen({
+  const open: Streams = new Set()
+  const handlers = handlersOf(options, open)
+  const server = await UnixServer.listen({
     path,
-    services: [{ definition: loadMount().MountService.service, handlers: handlersOf(options) }],
+    services: [{ definition: loadMount().MountService.service, handlers }],
     maxMessageBytes: MAX_MOUNT_MESSAGE_BYTES,
     maxConnections,
     ownsFolder: true,
     admits,
     clock,
   })
+  return {
+    isInPlace: () => server.isInPlace(),
+    async close() {
+      const stopping = new LatchkeyError('ShuttingDown', 'the daemon is stopping')
+      for (const stream of open) stream.fail(toServiceError(stopping))
+      await server.close(DRAIN_MS)
+    },
+  }
 }
 
-function handlersOf({ stages, reports }: MountServerOptions): MountServiceHandlers {
+function handlersOf({ stages, reports }: MountServerOptions, open: Streams): MountServiceHandlers {
   return {
     Mount(call) {
       const stream = new MessageStream(call)
-      finish(stream, mount(stream, stages), (error) => {
+      finish(stream, open, mount(stream, stages), (error) => {
         stages.metrics.countMount(error?.reason)
         if (error === undefined || stream.closed.aborted) return
         stages.log.info({ reason: error.reason, err: error }, 'mount stream ended')
@@ -49,7 +71,7 @@ function handlersOf({ stages, reports }: MountServerOptions): MountServiceHandle
     Report(call) {
       const stream = new MessageStream(call)
       const following = reports.follow(stream.receive(), () => stream.send({}))
-      finish(stream, following, () => undefined)
+      finish(stream, open, following, () => undefined)
     },
   }
 }
@@ -57,9 +79,12 @@ function handlersOf({ stages, reports }: MountServerOptions): MountServiceHandle
 /** Ends the call as its work ended. */
 function finish(
   stream: Pick<MessageStream<unknown, unknown>, 'end' | 'fail'>,
+  open: Streams,
   work: Promise<void>,
   onEnd: (error: LatchkeyError | undefined) => void,
 ): void {
+  open.add(stream)
+  void work.finally(() => open.delete(stream)).catch(() => undefined)
   work.then(
     () => {
       onEnd(undefined)

@@ -17,6 +17,7 @@ export interface CsiServerOptions {
   readonly nodeName: string
   readonly kubeletRoot: string
   readonly volumes: VolumePort
+  readonly maxConnections: number
   readonly clock: Clock
   readonly log: Logger
   readonly onDone: UnaryOptions['onDone']
@@ -30,8 +31,6 @@ export interface RegistrationState {
   readonly error: string
 }
 
-/** kubelet opens a connection per call and a volume has a handful of calls; 110 pods and then some. */
-const MAX_CONNECTIONS = 1024
 /** kubelet gives 2 minutes, the host's story answers in half of it. */
 const CALL_TIMEOUT_MS = 60_000
 
@@ -112,13 +111,13 @@ function listen(
   path: string,
   ownsFolder: boolean,
   services: readonly Service[],
-  { clock, admits }: CsiServerOptions,
+  { clock, admits, maxConnections }: CsiServerOptions,
 ): Promise<UnixServer> {
   return UnixServer.listen({
     path,
     services,
     maxMessageBytes: MAX_CSI_MESSAGE_BYTES,
-    maxConnections: MAX_CONNECTIONS,
+    maxConnections,
     ownsFolder,
     admits,
     clock,

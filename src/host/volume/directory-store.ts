@@ -1,35 +1,37 @@
-import {
-  existsSync,
-  lstatSync,
-  mkdirSync,
-  readdirSync,
-  rmSync,
-  statfsSync,
-  writeFileSync,
-} from 'node:fs'
-import { dirname } from 'node:path'
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { LatchkeyError } from '../../core/errors.ts'
 import type { VolumeFile } from '../../core/types.ts'
 import { volumeIdOf } from '../../core/volume-id.ts'
-import { oldGenerations, writeGeneration } from './layout.ts'
+import { pathIn } from './held-folder.ts'
+import { currentGeneration, pruneGenerations, writeGeneration } from './layout.ts'
 import { digestOf } from './read-back.ts'
-import { volumeIo } from './volume-io.ts'
-import type { Usage, Volume, VolumeStats, VolumeStore } from './volume-store.ts'
+import {
+  removeTarget,
+  withNewTarget,
+  withTarget,
+  withTargetParent,
+  type TargetParent,
+} from './target-folder.ts'
+import { hasCode, volumeIo } from './volume-io.ts'
+import { readStats } from './volume-stats.ts'
+import type { Volume, VolumeStats, VolumeStore } from './volume-store.ts'
 import { wipeContents } from './wipe.ts'
 
 type VolumeName = Pick<Volume, 'volumeId' | 'targetPath'>
 
-/** Lies beside a target and says that the folder is a volume of ours. */
+/** Lies beside a target, says that the folder is a volume of ours, and holds its fsGroup. */
 const MARKER = '.latchkey'
 
 /**
  * Plain folders in the place of mounts, for a laptop or a test that may not mount: the same layout, but
- * writable, on whatever file system lies there, and owned by this process where it is not root.
+ * writable, on whatever file system lies there (its space is what `stats` tells), and what this process may
+ * not give to an owner or an fsGroup stays its own. `digest` tells the owner that is, so it then equals that
+ * of the contents only where they named this process' uid.
  */
 export class DirectoryStore implements VolumeStore {
   readonly kind = 'directory'
   readonly #kubeletRoot: string
   readonly #now: () => Date
-  readonly #mayChown = process.getuid?.() === 0
 
   constructor(options: { readonly kubeletRoot: string; readonly now: () => Date }) {
     this.#kubeletRoot = options.kubeletRoot
@@ -38,82 +40,129 @@ export class DirectoryStore implements VolumeStore {
 
   create(volume: Volume, files: readonly VolumeFile[]): void {
     volumeIo('building the volume', false, () => {
-      mkdirSync(volume.targetPath, { mode: 0o750 })
-      try {
-        this.#write(volume, files)
-        writeFileSync(markerOf(volume), volume.fsGroup?.toString() ?? '')
-      } catch (thrown) {
-        rmSync(volume.targetPath, { recursive: true, force: true })
-        throw thrown
-      }
+      this.#withParent(volume, (parent) => {
+        // Half a volume, from a process that died over it.
+        if (!isWhole(parent)) removeMarked(parent)
+        withNewTarget(parent, (fd) => {
+          writeFileSync(markerOf(parent), volume.fsGroup?.toString() ?? '', { mode: 0o600 })
+          try {
+            this.#write(fd, volume, files)
+          } catch (thrown) {
+            wipeContents(pathIn(fd))
+            rmSync(markerOf(parent))
+            throw thrown
+          }
+        })
+      })
     })
   }
 
   swap(volume: Volume, files: readonly VolumeFile[]): void {
-    volumeIo('swapping the volume', true, () => {
-      this.#write(volume, files)
+    this.#withVolume('swapping the volume', volume, (fd) => {
+      this.#write(fd, volume, files)
     })
   }
 
-  prune({ targetPath }: Volume): void {
-    volumeIo('pruning the volume', true, () => {
-      for (const name of oldGenerations(targetPath)) {
-        rmSync(`${targetPath}/${name}`, { recursive: true, force: true })
-      }
+  prune(volume: Volume): void {
+    this.#withVolume('pruning the volume', volume, (fd) => {
+      pruneGenerations(pathIn(fd))
     })
   }
 
   remove(volume: VolumeName): void {
     volumeIo('removing the volume', true, () => {
-      if (this.isMounted(volume)) wipeContents(volume.targetPath)
-      rmSync(volume.targetPath, { recursive: true, force: true })
-      rmSync(markerOf(volume), { force: true })
+      try {
+        this.#withParent(volume, (parent) => {
+          removeMarked(parent)
+          removeTarget(parent)
+        })
+      } catch (thrown) {
+        // The parent is kubelet's; it may be gone already.
+        if (!hasCode(thrown, 'ENOENT')) throw thrown
+      }
     })
   }
 
   isMounted(volume: VolumeName): boolean {
-    return existsSync(markerOf(volume)) && existsSync(volume.targetPath)
+    try {
+      return this.#withParent(volume, isWhole)
+    } catch {
+      return false
+    }
   }
 
   list(): readonly Volume[] {
     const pods = `${this.#kubeletRoot}/pods`
-    if (!existsSync(pods)) return []
-    return readdirSync(pods).flatMap((podUid) => {
+    return namesIn(pods).flatMap((podUid) => {
       const volumes = `${pods}/${podUid}/volumes/kubernetes.io~csi`
-      if (!existsSync(volumes)) return []
-      return readdirSync(volumes).flatMap((name) => {
-        const volume = {
-          volumeId: volumeIdOf(podUid, name),
-          targetPath: `${volumes}/${name}/mount`,
-          fsGroup: undefined,
-        }
-        if (!this.isMounted(volume)) return []
-        const { gid, mode } = lstatSync(`${volume.targetPath}/..data/.`)
-        return [{ ...volume, fsGroup: (mode & 0o2000) === 0 ? undefined : gid }]
+      return namesIn(volumes).flatMap((name) => {
+        const targetPath = `${volumes}/${name}/mount`
+        const volumeId = volumeIdOf(podUid, name)
+        if (!this.isMounted({ volumeId, targetPath })) return []
+        return [{ volumeId, targetPath, fsGroup: this.#withParent({ targetPath }, fsGroupOf) }]
       })
     })
   }
 
-  digest({ targetPath }: Volume): Buffer {
-    return volumeIo('reading the volume', true, () => digestOf(targetPath))
+  digest(volume: Volume): Buffer {
+    return this.#withVolume('reading the volume', volume, (fd) => digestOf(pathIn(fd)))
   }
 
-  stats({ targetPath }: VolumeName): VolumeStats {
-    return volumeIo('reading the volume', true, () => {
-      const { bsize, blocks, bavail, files, ffree } = statfsSync(targetPath)
-      return { bytes: usage(blocks * bsize, bavail * bsize), inodes: usage(files, ffree) }
+  stats(volume: VolumeName): VolumeStats {
+    return this.#withVolume('reading the volume', volume, (fd) => readStats(pathIn(fd)))
+  }
+
+  #write(fd: number, { fsGroup }: Volume, files: readonly VolumeFile[]): void {
+    writeGeneration(pathIn(fd), files, { fsGroup, isRequired: false }, this.#now())
+  }
+
+  #withVolume<T>(step: string, volume: VolumeName, use: (fd: number) => T): T {
+    return volumeIo(step, true, () =>
+      this.#withParent(volume, (parent) => {
+        if (!isWhole(parent)) throw new LatchkeyError('VolumeIo', 'no volume lies at the target')
+        return withTarget(parent, use)
+      }),
+    )
+  }
+
+  #withParent<T>(
+    { targetPath }: Pick<VolumeName, 'targetPath'>,
+    use: (parent: TargetParent) => T,
+  ): T {
+    return withTargetParent(this.#kubeletRoot, targetPath, use)
+  }
+}
+
+function markerOf({ fd }: TargetParent): string {
+  return pathIn(fd, MARKER)
+}
+
+function fsGroupOf(parent: TargetParent): number | undefined {
+  const text = readFileSync(markerOf(parent), 'utf8')
+  return text === '' ? undefined : Number(text)
+}
+
+function isWhole(parent: TargetParent): boolean {
+  if (!existsSync(markerOf(parent))) return false
+  return currentGeneration(parent.target) !== undefined
+}
+
+function removeMarked(parent: TargetParent): void {
+  if (!existsSync(markerOf(parent))) return
+  if (existsSync(parent.target)) {
+    withTarget(parent, (fd) => {
+      wipeContents(pathIn(fd))
     })
   }
+  removeTarget(parent)
+  rmSync(markerOf(parent))
+}
 
-  #write({ targetPath, fsGroup }: Volume, files: readonly VolumeFile[]): void {
-    writeGeneration(targetPath, files, { fsGroup, mayChown: this.#mayChown }, this.#now())
+function namesIn(folder: string): readonly string[] {
+  try {
+    return readdirSync(folder)
+  } catch (thrown) {
+    if (hasCode(thrown, 'ENOENT', 'ENOTDIR')) return []
+    throw thrown
   }
-}
-
-function markerOf({ targetPath }: VolumeName): string {
-  return `${dirname(targetPath)}/${MARKER}`
-}
-
-function usage(total: number, available: number): Usage {
-  return { total, available, used: total - available }
 }

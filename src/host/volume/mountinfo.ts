@@ -1,9 +1,12 @@
+import { readFileSync } from 'node:fs'
 import { LatchkeyError } from '../../core/errors.ts'
 import { parseTargetPath } from '../../core/target-path.ts'
 import { volumeIdOf } from '../../core/volume-id.ts'
 
 /** One line of /proc/PID/mountinfo, see proc_pid_mountinfo(5). */
 export interface Mount {
+  /** Another one for every mount of this moment; used again after an unmount. */
+  readonly id: number
   /** The folder of the file system that is visible at the mount point. */
   readonly root: string
   readonly mountPoint: string
@@ -19,18 +22,47 @@ export function sourceOf(volumeId: string): string {
   return `latchkey:${LAYOUT}:${volumeId}`
 }
 
+/** Every mount that this process sees. */
+export function readMounts(): readonly Mount[] {
+  return parseMountinfo(readFileSync('/proc/self/mountinfo', 'utf8'))
+}
+
 /** In the kernel's order, later mounts of one place after earlier ones. Odd lines are left out. */
 export function parseMountinfo(text: string): readonly Mount[] {
   return text.split('\n').flatMap((line) => {
     const [before = '', after = ''] = line.split(' - ', 2)
-    const [, , , root, mountPoint] = before.split(' ')
+    const [id, , , root, mountPoint] = before.split(' ')
     const [fsType, source] = after.split(' ')
-    if (root === undefined || mountPoint === undefined) return []
+    if (id === undefined || root === undefined || mountPoint === undefined) return []
     if (fsType === undefined || source === undefined) return []
     return [
-      { root: unescape(root), mountPoint: unescape(mountPoint), fsType, source: unescape(source) },
+      {
+        id: Number(id),
+        root: unescape(root),
+        mountPoint: unescape(mountPoint),
+        fsType,
+        source: unescape(source),
+      },
     ]
   })
+}
+
+/**
+ * Reports whether an open folder is the root of the volume's own tmpfs. The descriptor keeps its mount in
+ * being, so the mount's id cannot have become another one's between the look and what is done next.
+ *
+ * Throws: errors of node:fs.
+ */
+export function isRootOfVolume(folderFd: number, volumeId: string): boolean {
+  const id = mountIdOf(folderFd)
+  const mount = readMounts().find((mount) => mount.id === id)
+  return mount !== undefined && isVolumeMount(mount, volumeId)
+}
+
+/** The id of the mount that an open file lies on, as proc_pid_fdinfo(5) has it. Throws: errors of node:fs. */
+export function mountIdOf(fd: number): number {
+  const [, id] = /^mnt_id:\s*(\d+)$/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, 'utf8')) ?? []
+  return Number(id)
 }
 
 export interface FoundVolume {
@@ -38,19 +70,24 @@ export interface FoundVolume {
   readonly targetPath: string
 }
 
-/**
- * Our volumes among a node's mounts. A subPath mount binds a file out of a volume and shows the same source
- * with another root: it is kubelet's, not ours.
- */
+/** Our volumes among a node's mounts; mounts that are stacked at one target are one volume. */
 export function findVolumes(mounts: readonly Mount[], kubeletRoot: string): readonly FoundVolume[] {
-  const found = mounts.flatMap(({ root, mountPoint, fsType, source }) => {
-    if (root !== '/' || fsType !== 'tmpfs') return []
-    const volumeId = volumeIdAt(mountPoint, kubeletRoot)
-    return volumeId !== undefined && source === sourceOf(volumeId)
-      ? [[volumeId, { volumeId, targetPath: mountPoint }] as const]
+  const found = mounts.flatMap((mount) => {
+    const targetPath = mount.mountPoint
+    const volumeId = volumeIdAt(targetPath, kubeletRoot)
+    return volumeId !== undefined && isVolumeMount(mount, volumeId)
+      ? [[volumeId, { volumeId, targetPath }] as const]
       : []
   })
   return [...new Map(found).values()]
+}
+
+/**
+ * A subPath mount binds a file out of a volume and shows the same source with another root: it is kubelet's,
+ * not ours.
+ */
+function isVolumeMount({ root, fsType, source }: Mount, volumeId: string): boolean {
+  return root === '/' && fsType === 'tmpfs' && source === sourceOf(volumeId)
 }
 
 function volumeIdAt(mountPoint: string, kubeletRoot: string): string | undefined {

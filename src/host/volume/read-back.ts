@@ -2,6 +2,7 @@ import { constants, closeSync, fstatSync, openSync, readSync } from 'node:fs'
 import { contentsDigest } from '../../core/contents-digest.ts'
 import { SecretBytes } from '../../core/secret-bytes.ts'
 import type { VolumeFile } from '../../core/types.ts'
+import { withFolder } from './held-folder.ts'
 import { currentGeneration } from './layout.ts'
 import { walk } from './walk.ts'
 
@@ -9,19 +10,23 @@ const READ = constants.O_RDONLY | constants.O_NOFOLLOW
 
 /** contentsDigest of the current generation as it lies below `root`. The bytes are wiped again. */
 export function digestOf(root: string): Buffer {
-  const current = currentGeneration(root)
-  const files = current === undefined ? [] : readFiles(`${root}/${current}`)
+  const files: VolumeFile[] = []
   try {
+    const current = currentGeneration(root)
+    if (current !== undefined) readFiles(`${root}/${current}`, files)
     return contentsDigest(files)
   } finally {
     for (const { data } of files) data.wipe()
   }
 }
 
-function readFiles(folder: string): readonly VolumeFile[] {
-  return [...walk(folder)]
-    .filter(({ entry }) => entry.isFile())
-    .map(({ path }) => ({ path: path.slice(folder.length + 1), ...readFile(path) }))
+/** Into `files`, so that what was read is there to be wiped even if a later file fails. */
+function readFiles(folder: string, files: VolumeFile[]): void {
+  withFolder(folder, (fd) => {
+    walk(fd, ({ entry, name, path }) => {
+      if (entry.isFile()) files.push({ path: name, ...readFile(path) })
+    })
+  })
 }
 
 function readFile(path: string): Omit<VolumeFile, 'path'> {

@@ -1,12 +1,14 @@
-import { closeSync, lstatSync, readFileSync, readlinkSync, rmdirSync } from 'node:fs'
+import { closeSync, lstatSync } from 'node:fs'
 import { LatchkeyError } from '../../core/errors.ts'
-import { cloneWritable, unmount, unmountLazily } from '../../syscalls/mount-api.ts'
 import { isSyscallError } from '../../syscalls/libc.ts'
-import { parseMountinfo, sourceOf } from './mountinfo.ts'
-import { withTarget, type TargetParent } from './target-folder.ts'
-import { hasCode } from './volume-io.ts'
+import { cloneWritable, unmount, unmountLazily } from '../../syscalls/mount-api.ts'
+import { pathIn } from './held-folder.ts'
+import { isMountPoint, removeTarget, withTarget, type TargetParent } from './target-folder.ts'
+import { volumeIo } from './volume-io.ts'
 import { wipeContents } from './wipe.ts'
-import type { Volume } from './volume-store.ts'
+
+/** Reports whether an open folder is the root of the volume that is to go. */
+type IsOurs = (folderFd: number) => boolean
 
 /** More than one only where somebody stacked mounts by hand; a bound all the same. */
 const MAX_STACKED = 16
@@ -17,50 +19,54 @@ const MAX_STACKED = 16
  *
  * Throws: VolumeIo where something else lies at the target · SyscallError · errors of node:fs.
  */
-export function removeVolume(volume: Pick<Volume, 'volumeId'>, parent: TargetParent): void {
-  const target = `${parent.path}/${parent.name}`
-  for (let mounts = 0; isMountPoint(parent); mounts += 1) {
+export function removeVolume(parent: TargetParent, isOurs: IsOurs): void {
+  for (let mounts = 0; removeTopMount(parent, isOurs); mounts += 1) {
     if (mounts >= MAX_STACKED) throw refusal('too many mounts at the target')
-    refuseForeign(volume, parent)
+  }
+  removeTarget(parent)
+}
+
+/** Reports whether there was one. */
+function removeTopMount(parent: TargetParent, isOurs: IsOurs): boolean {
+  const top = emptyTopMount(parent, isOurs)
+  if (top === undefined) return false
+  // Only now that no descriptor of ours keeps it busy.
+  detach(parent.target)
+  // Files that could not be zeroed are out of reach all the same.
+  if (top.failure !== undefined) throw top.failure
+  return true
+}
+
+/** undefined: nothing is mounted there. `failure`: why the mount could not be emptied. */
+function emptyTopMount(
+  parent: TargetParent,
+  isOurs: IsOurs,
+): { readonly failure: LatchkeyError | undefined } | undefined {
+  if (lstatSync(parent.target, { throwIfNoEntry: false }) === undefined) return undefined
+  return withTarget(parent, (fd) => {
+    if (!isMountPoint(parent, fd)) return undefined
+    if (!isOurs(fd)) {
+      throw refusal('what is mounted at the target is not this volume')
+    }
     try {
-      withTarget(parent, ({ fd }) => {
+      volumeIo('zeroing the volume', false, () => {
         emptyOut(fd)
       })
-    } finally {
-      // Whatever kept the files from being zeroed: without the mount they are out of reach.
-      detach(target)
+      return { failure: undefined }
+    } catch (thrown) {
+      return { failure: LatchkeyError.from(thrown) }
     }
-  }
-  try {
-    rmdirSync(target)
-  } catch (thrown) {
-    if (!hasCode(thrown, 'ENOENT')) throw thrown
-  }
+  })
 }
 
 function refusal(why: string): LatchkeyError {
   return new LatchkeyError('VolumeIo', why, { leftMounted: true })
 }
 
-function isMountPoint({ path, name }: TargetParent): boolean {
-  const found = lstatSync(`${path}/${name}`, { throwIfNoEntry: false })
-  if (found?.isDirectory() !== true) return false
-  return found.dev !== lstatSync(`${path}/.`).dev
-}
-
-/** mountinfo lists the mounts of one place in their order, so the last one is what is seen. */
-function refuseForeign({ volumeId }: Pick<Volume, 'volumeId'>, { path, name }: TargetParent): void {
-  const place = `${readlinkSync(path)}/${name}`
-  const mounts = parseMountinfo(readFileSync('/proc/self/mountinfo', 'utf8'))
-  const top = mounts.findLast(({ mountPoint }) => mountPoint === place)
-  if (top?.fsType === 'tmpfs' && top.source === sourceOf(volumeId) && top.root === '/') return
-  throw refusal('what is mounted at the target is not this volume')
-}
-
-function emptyOut(folderFd: number): void {
-  const clone = cloneWritable(folderFd)
+function emptyOut(rootFd: number): void {
+  const clone = cloneWritable(rootFd)
   try {
-    wipeContents(`/proc/self/fd/${clone}`)
+    wipeContents(pathIn(clone))
   } finally {
     closeSync(clone)
   }
@@ -70,6 +76,8 @@ function detach(target: string): void {
   try {
     unmount(target)
   } catch (thrown) {
+    // EINVAL, ENOENT: it went by another hand meanwhile.
+    if (isSyscallError(thrown, 'EINVAL', 'ENOENT')) return
     // Something on the node stands inside. It is empty by now and goes with its last user.
     if (!isSyscallError(thrown, 'EBUSY')) throw thrown
     unmountLazily(target)

@@ -1,16 +1,19 @@
-import { closeSync, lstatSync, readFileSync, rmSync, statfsSync } from 'node:fs'
-import type { KernelFeatures } from '../../syscalls/kernel-features.ts'
-import { cloneWritable } from '../../syscalls/mount-api.ts'
+import { closeSync, existsSync, lstatSync, realpathSync } from 'node:fs'
 import { LatchkeyError } from '../../core/errors.ts'
 import type { VolumeFile } from '../../core/types.ts'
-import { buildVolume, type BuildOptions } from './tmpfs-build.ts'
-import { removeVolume } from './tmpfs-remove.ts'
-import { oldGenerations, writeGeneration } from './layout.ts'
-import { findVolumes, parseMountinfo } from './mountinfo.ts'
+import type { KernelFeatures } from '../../syscalls/kernel-features.ts'
+import { cloneWritable } from '../../syscalls/mount-api.ts'
+import { pathIn } from './held-folder.ts'
+import { KnownVolumes } from './known-volumes.ts'
+import { pruneGenerations, writeGeneration } from './layout.ts'
+import { findVolumes, readMounts } from './mountinfo.ts'
 import { digestOf } from './read-back.ts'
 import { withTarget, withTargetParent } from './target-folder.ts'
-import type { Volume, VolumeStats, VolumeStore } from './volume-store.ts'
+import { buildVolume, type BuildOptions } from './tmpfs-build.ts'
+import { removeVolume } from './tmpfs-remove.ts'
 import { hasCode, volumeIo } from './volume-io.ts'
+import { readStats } from './volume-stats.ts'
+import type { Volume, VolumeStats, VolumeStore } from './volume-store.ts'
 
 export interface TmpfsStoreOptions {
   readonly kubeletRoot: string
@@ -30,11 +33,7 @@ export class TmpfsStore implements VolumeStore {
   readonly kind = 'tmpfs'
   readonly #options: TmpfsStoreOptions
   readonly #build: BuildOptions
-  /**
-   * Each volume's device number, which no other mounted file system has: tells in microseconds that what
-   * lies at a target is ours, where mountinfo grows with the node.
-   */
-  readonly #devices = new Map<string, number>()
+  readonly #known = new KnownVolumes()
 
   constructor(options: TmpfsStoreOptions) {
     this.#options = options
@@ -43,15 +42,16 @@ export class TmpfsStore implements VolumeStore {
 
   create(volume: Volume, files: readonly VolumeFile[]): void {
     volumeIo('building the volume', false, () => {
-      const device = withTargetParent(this.#options.kubeletRoot, volume.targetPath, (parent) =>
-        buildVolume(volume, files, parent, this.#build),
-      )
-      this.#devices.set(volume.volumeId, device)
+      withTargetParent(this.#options.kubeletRoot, volume.targetPath, (parent) => {
+        buildVolume(volume, files, parent, this.#build, (rootFd) => {
+          this.#known.add(volume.volumeId, rootFd)
+        })
+      })
     })
   }
 
   swap(volume: Volume, files: readonly VolumeFile[]): void {
-    const ownership = { fsGroup: volume.fsGroup, mayChown: true }
+    const ownership = { fsGroup: volume.fsGroup, isRequired: true }
     volumeIo('swapping the volume', true, () => {
       this.#withWritable(volume, (root) => {
         writeGeneration(root, files, ownership, this.#options.now())
@@ -61,11 +61,7 @@ export class TmpfsStore implements VolumeStore {
 
   prune(volume: Volume): void {
     volumeIo('pruning the volume', true, () => {
-      this.#withWritable(volume, (root) => {
-        for (const name of oldGenerations(root)) {
-          rmSync(`${root}/${name}`, { recursive: true, force: true })
-        }
-      })
+      this.#withWritable(volume, pruneGenerations)
     })
   }
 
@@ -74,78 +70,87 @@ export class TmpfsStore implements VolumeStore {
       const { kubeletRoot } = this.#options
       try {
         withTargetParent(kubeletRoot, volume.targetPath, (parent) => {
-          removeVolume(volume, parent)
+          removeVolume(parent, (fd) => this.#known.isRoot(volume.volumeId, fd))
         })
       } catch (thrown) {
         // The parent is kubelet's; it may be gone already.
         if (!hasCode(thrown, 'ENOENT')) throw thrown
       }
     })
-    this.#devices.delete(volume.volumeId)
+    this.#known.forget(volume.volumeId)
   }
 
   isMounted(volume: VolumeName): boolean {
-    const device = this.#devices.get(volume.volumeId)
-    const found = lstatSync(volume.targetPath, { throwIfNoEntry: false })
-    return device !== undefined && found?.dev === device
+    return volumeIo('looking for the volume', true, () => {
+      try {
+        return this.#withTarget(volume, (fd) => this.#known.isRoot(volume.volumeId, fd))
+      } catch (thrown) {
+        if (isNoTarget(thrown)) return false
+        throw thrown
+      }
+    })
   }
 
   list(): readonly Volume[] {
-    const mounts = parseMountinfo(readFileSync('/proc/self/mountinfo', 'utf8'))
-    return findVolumes(mounts, this.#options.kubeletRoot).flatMap((found) => {
-      const root = lstatSync(found.targetPath, { throwIfNoEntry: false })
-      if (root === undefined) return []
-      this.#devices.set(found.volumeId, root.dev)
-      // The root was made with the group and setgid where the pod has an fsGroup, see tmpfs-build.
-      return [{ ...found, fsGroup: (root.mode & SETGID) === 0 ? undefined : root.gid }]
+    return volumeIo('looking for volumes', true, () => {
+      const { kubeletRoot } = this.#options
+      if (!existsSync(kubeletRoot)) return []
+      // mountinfo knows no links: where kubelet's folder is one, mounts are listed by the place it leads to.
+      const realRoot = realpathSync(kubeletRoot)
+      return findVolumes(readMounts(), realRoot).flatMap(({ volumeId, targetPath }) => {
+        const root = lstatSync(targetPath, { throwIfNoEntry: false })
+        if (root === undefined) return []
+        // The root was made with the group and setgid where the pod has an fsGroup, see tmpfs-build.
+        const fsGroup = (root.mode & SETGID) === 0 ? undefined : root.gid
+        return [{ volumeId, targetPath: kubeletRoot + targetPath.slice(realRoot.length), fsGroup }]
+      })
     })
   }
 
   digest(volume: Volume): Buffer {
-    return volumeIo('reading the volume', true, () =>
-      this.#withOurs(volume, ({ path }) => digestOf(path)),
-    )
+    return this.#read(volume, (root) => digestOf(root))
   }
 
   stats(volume: VolumeName): VolumeStats {
+    return this.#read(volume, (root) => readStats(root))
+  }
+
+  #read<T>(volume: VolumeName, read: (root: string) => T): T {
     return volumeIo('reading the volume', true, () =>
-      this.#withOurs(volume, ({ path }) => {
-        const { bsize, blocks, bavail, files, ffree } = statfsSync(path)
-        return {
-          bytes: usage(blocks * bsize, bavail * bsize),
-          inodes: usage(files, ffree),
-        }
-      }),
+      this.#withRoot(volume, (fd) => read(pathIn(fd))),
     )
   }
 
   /** Lends a view of the volume that only this process has and may write through. */
   #withWritable(volume: VolumeName, write: (root: string) => void): void {
-    this.#withOurs(volume, ({ fd }) => {
+    this.#withRoot(volume, (fd) => {
       const clone = cloneWritable(fd)
       try {
-        write(`/proc/self/fd/${clone}`)
+        write(pathIn(clone))
       } finally {
         closeSync(clone)
       }
     })
   }
 
-  #withOurs<T>(
-    volume: VolumeName,
-    use: (folder: { readonly fd: number; readonly path: string }) => T,
-  ): T {
-    return withTargetParent(this.#options.kubeletRoot, volume.targetPath, (parent) =>
-      withTarget(parent, (folder) => {
-        if (lstatSync(`${folder.path}/.`).dev !== this.#devices.get(volume.volumeId)) {
-          throw new LatchkeyError('VolumeIo', 'what is mounted at the target is not this volume')
-        }
-        return use(folder)
-      }),
+  #withRoot<T>(volume: VolumeName, use: (rootFd: number) => T): T {
+    return this.#withTarget(volume, (fd) => {
+      if (!this.#known.isRoot(volume.volumeId, fd)) {
+        throw new LatchkeyError('VolumeIo', 'what is mounted at the target is not this volume')
+      }
+      return use(fd)
+    })
+  }
+
+  #withTarget<T>({ targetPath }: VolumeName, use: (fd: number) => T): T {
+    return withTargetParent(this.#options.kubeletRoot, targetPath, (parent) =>
+      withTarget(parent, use),
     )
   }
 }
 
-function usage(total: number, available: number): VolumeStats['bytes'] {
-  return { total, available, used: total - available }
+/** Nothing there, no folder there, or a link on the way there. */
+function isNoTarget(thrown: unknown): boolean {
+  if (thrown instanceof LatchkeyError) return thrown.reason === 'VolumeIo'
+  return hasCode(thrown, 'ENOENT', 'ENOTDIR', 'ELOOP')
 }

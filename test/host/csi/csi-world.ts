@@ -93,6 +93,7 @@ export async function csiWorld(t: ExecutionContext, changes: WorldChanges = {}):
     version: '1.2.3',
     nodeName: 'node-1',
     kubeletRoot,
+    maxConnections: 256,
     volumes,
     clock: changes.clock ?? systemClock,
     log: createLogger({
