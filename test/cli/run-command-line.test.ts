@@ -118,3 +118,16 @@ test('the program itself answers with exit codes', (t) => {
   const usage = latchkey()
   t.deepEqual([usage.status, usage.stdout], [2, ''])
 })
+
+test('a crash of the program is told by kind and place, never by its text', (t) => {
+  const main = new URL('src/main.ts', PROJECT).pathname
+  const sabotage = 'process.stdout.write = () => { throw new TypeError("hunter2") }'
+  const { status, stderr } = spawnSync(
+    process.execPath,
+    ['--import', `data:text/javascript,${sabotage}`, main, '--version'],
+    { encoding: 'utf8' },
+  )
+  t.is(status, 1)
+  t.regex(stderr, /^latchkey: error: unexpected\n {2}TypeError\n {6}at .*output\.ts:/)
+  t.false(stderr.includes('hunter2'))
+})
