@@ -3,6 +3,7 @@ import { dirname } from 'node:path'
 import { SecretBytes } from '../../src/core/secret-bytes.ts'
 import type { VolumeFile } from '../../src/core/types.ts'
 import { volumeIdOf } from '../../src/core/volume-id.ts'
+import { withFolder } from '../../src/host/volume/held-folder.ts'
 import { walk } from '../../src/host/volume/walk.ts'
 import type { Volume } from '../../src/host/volume/volume-store.ts'
 import { POD_UID } from './volume-requests.ts'
@@ -25,16 +26,17 @@ export function fileOf(
 
 /** Every entry below a folder as `type mode uid:gid name -> link`, the generation's random name as GEN. */
 export function listing(folder: string): readonly string[] {
-  return [...walk(folder)]
-    .map(({ path }) => {
+  const lines: string[] = []
+  withFolder(folder, (fd) => {
+    walk(fd, ({ name, path }) => {
       const stat = lstatSync(path)
       const type = stat.isSymbolicLink() ? 'l' : stat.isDirectory() ? 'd' : '-'
       const link = type === 'l' ? ` -> ${readlinkSync(path)}` : ''
       const mode = (stat.mode & 0o7777).toString(8)
-      return `${type} ${mode} ${stat.uid}:${stat.gid} ${path.slice(folder.length + 1)}${link}`
+      lines.push(`${type} ${mode} ${stat.uid}:${stat.gid} ${name}${link}`)
     })
-    .map((line) => line.replaceAll(/\.\.\d{4}(_\d\d){5}\.\d+/g, 'GEN'))
-    .sort()
+  })
+  return lines.map((line) => line.replaceAll(/\.\.\d{4}(_\d\d){5}\.\d+/g, 'GEN')).sort()
 }
 
 export function readText(volume: Volume, path: string): string {
