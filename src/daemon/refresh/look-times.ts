@@ -25,8 +25,6 @@ export class LookTimes {
   /** The next moment at which one of them is to look, set now where it was not. */
   next(nowMs: number, lookers: Iterable<Looker>): number {
     const kinds = new Set([...lookers].map(({ isUrgent }) => isUrgent))
-    // A moment that was set for somebody who has left would be long past for the next who comes.
-    for (const kind of this.#atMs.keys()) if (!kinds.has(kind)) this.#atMs.delete(kind)
     const times = [...kinds].map((isUrgent) => {
       const atMs = this.#atMs.get(isUrgent) ?? nowMs + this.#delayMs(isUrgent)
       this.#atMs.set(isUrgent, atMs)

@@ -32,8 +32,6 @@ export function readItemList(yaml: string, field: string): readonly Words[] {
     // Checked below: the parser would compare each key with every other.
     uniqueKeys: false,
     prettyErrors: false,
-    // At the default some of what a tenant writes ends up on stderr; 'silent' also lets a second document by.
-    logLevel: 'error',
   })
   const refuse = (why: string, range?: Range | null): never =>
     refuseAt(field, why, yaml, range?.[0])

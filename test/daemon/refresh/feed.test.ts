@@ -127,11 +127,19 @@ test('a watch that works again ends the looks', async (t) => {
   on.source.onOpen = (watch) => watch.present('2')
   await on.clock.advance(30_000)
   t.is(pod.notices, 2)
-  await on.clock.advance(FIVE_MINUTES_MS)
-  t.is(pod.notices, 2)
+  for (let watch = 0; watch < 3; watch += 1) {
+    await on.clock.advance(FIVE_MINUTES_MS)
+    on.source.last.end()
+    await on.clock.advance(1_000)
+    t.is(on.source.open, 1)
+    t.is(pod.notices, 2)
+  }
+  on.refuse('AccessDenied')
   on.source.last.end()
-  await on.clock.advance(1_000)
-  t.is(on.source.open, 1)
+  await on.clock.advance(INTERVAL_MS - 1_000)
+  t.is(pod.notices, 2, 'the next look is an interval away')
+  await on.clock.advance(2_000)
+  t.is(pod.notices, 3)
 })
 
 test('a server that has news each time and then ends is followed without a hot loop', async (t) => {
@@ -142,6 +150,7 @@ test('a server that has news each time and then ends is followed without a hot l
   await on.clock.advance(60_000)
   t.is(pod.notices, on.source.opened.length)
   t.true(on.source.opened.length <= 60_000 / 375 + 1)
+  t.true(on.source.opened.length > 100, 'nor is it slowed down, for it has news')
 })
 
 test('a pod that may not watch is told to look at the interval, and watching is tried again seldom', async (t) => {
@@ -227,9 +236,6 @@ test('who waits does not make the others look more often, nor waits for their tu
   waiting.stop()
   await on.clock.advance(34_000)
   t.deepEqual(calm.noticedAtMs, [60_000])
-  const again = await on.listen('1', { isUrgent: true })
-  await on.clock.advance(4_000)
-  t.deepEqual(again.noticedAtMs, [64_000], 'not at once for a moment long past')
 })
 
 test('who waits is told at once by a watch, however many they are', async (t) => {
@@ -293,6 +299,21 @@ test('with every token rejected, looks go on and newer tokens are taken up', asy
   t.is(on.source.open, 1)
 })
 
+test('tokens that were rejected in passing are tried again, one after the other', async (t) => {
+  const on = new FeedWorld(t)
+  on.refuse('TokenRejected')
+  const newest = workloadOf({ token: 'newest', expiresAtMs: EXPIRES_AT_MS + 1 })
+  await on.listen('1', { as: newest })
+  await on.listen('1', { as: workloadOf({ token: 'other' }) })
+  await on.clock.advance(10 * INTERVAL_MS)
+  on.source.onOpen = (watch) => {
+    if (watch.workload === newest) watch.fail(new LatchkeyError('TokenRejected', 'as told'))
+  }
+  await on.clock.advance(2 * INTERVAL_MS)
+  t.is(tokenOf(on.source.last.workload), 'other')
+  t.is(on.source.open, 1)
+})
+
 test('who joins a feed that knows more is told to look', async (t) => {
   const on = new FeedWorld(t)
   await on.listen('1')
@@ -335,6 +356,8 @@ test('who listens again after the last has left gets a feed of its own', async (
   const one = await on.listen('1')
   one.stop()
   const two = await on.listen('1')
+  one.stop()
+  t.is(on.feeds.size, 1, 'who leaves twice does not end what is not theirs')
   t.is(on.source.opened.length, 2)
   on.source.last.present('2')
   await on.clock.advance(0)

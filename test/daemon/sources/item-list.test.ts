@@ -33,6 +33,7 @@ for (const [what, yaml, message] of [
     /^items: holds a second YAML document.* \(line 2,/,
   ],
   ['broken syntax', '- { secret: a\n- b', /^items: is not valid YAML: .+ \(line \d, column \d+\)$/],
+  ['a directive that nobody knows', '%RUN x\n---\n- { secret: a }', /^items: is not valid YAML: /],
   ['a tab as indentation', '- secret: a\n\tkey: b', /^items: is not valid YAML: /],
   ['a broken escape', '- { secret: "\\q" }', /^items: is not valid YAML: /],
   ['deep nesting within the limit', '['.repeat(9_000), /^items: is nested too deeply/],
