@@ -7,7 +7,7 @@ import { code, table } from './table.ts'
 export function metricsPage(): readonly string[] {
   const gauges = () => ({ live: 0, detached: 0, bytes: 0, watches: 0, isShimConnected: false })
   const daemon = createDaemonMetrics({ version: '', gauges }).families()
-  const host = createHostMetrics({ version: '', volumeBytes: () => 0 }).families()
+  const host = createHostMetrics({ version: '' }).families()
   const isOurs = ({ name }: MetricFamily): boolean => name.startsWith('latchkey_')
   return [
     '# Metrics',

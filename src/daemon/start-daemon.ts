@@ -2,8 +2,9 @@ import type { Config } from '../config/config.ts'
 import type { Clock } from '../core/clock.ts'
 import { LatchkeyError } from '../core/errors.ts'
 import { Limiter } from '../core/limiter.ts'
-import { createDaemonMetrics } from '../observability/daemon-metrics.ts'
+import { createDaemonMetrics, type DaemonMetrics } from '../observability/daemon-metrics.ts'
 import type { Logger } from '../observability/log.ts'
+import { joinMetricsPages } from '../observability/metrics-page.ts'
 import { peerUid } from '../wire/peer.ts'
 import { hostBeats, hostConnected, judge, registered } from './health.ts'
 import { listenForProbes } from './http-server.ts'
@@ -68,10 +69,14 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
     },
   })
   const stages: Stages = {
-    authenticate: authenticate(options, metrics.observeReview),
+    authenticate: authenticate(options, metrics),
     sources,
-    collect: (workload, items, fsGroup, signal) =>
-      collect(workload, items, fsGroup, fetcher, signal),
+    collect: async (workload, items, fsGroup, signal) => {
+      const done = metrics.startStage('collect')
+      const contents = await collect(workload, items, fsGroup, fetcher, signal)
+      done()
+      return contents
+    },
     feeds,
     sessions,
     budget,
@@ -95,7 +100,10 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
       judge({ socket: () => (shims.isInPlace() ? undefined : 'the mount socket is gone') }),
     host: () => judge({ host: beats }),
     ready: () => judge({ host: hostConnected(reports), registered: registered(reports) }),
-    metricsText: async () => (await metrics.text()) + reports.metricsText,
+    metricsText: async () => joinMetricsPages(await metrics.text(), reports.metricsText),
+    onError: (err) => {
+      log.error({ err }, 'probe or scrape failed')
+    },
   })
   log.info({ version, node: options.nodeName }, 'daemon started')
 
@@ -114,7 +122,7 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
 /** The authenticator with its time and verdict measured. */
 function authenticate(
   { kube, config, nodeName, clock }: DaemonOptions,
-  observe: (reason: LatchkeyError['reason'] | undefined, durationMs: number) => void,
+  metrics: DaemonMetrics,
 ): Stages['authenticate'] {
   const authenticator = createAuthenticator({
     kube,
@@ -126,12 +134,14 @@ function authenticate(
   })
   return async (request, signal) => {
     const startedMs = clock.now()
+    const done = metrics.startStage('authenticate')
     try {
       const workload = await authenticator.authenticate(request, signal)
-      observe(undefined, clock.now() - startedMs)
+      done()
+      metrics.observeReview(undefined, clock.now() - startedMs)
       return workload
     } catch (thrown) {
-      observe(LatchkeyError.from(thrown).reason, clock.now() - startedMs)
+      metrics.observeReview(LatchkeyError.from(thrown).reason, clock.now() - startedMs)
       throw thrown
     }
   }

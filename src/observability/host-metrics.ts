@@ -32,11 +32,9 @@ const STAGE_BUCKETS_S = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0
 
 export interface HostMetricsOptions {
   readonly version: string
-  /** Memory that the files of all volumes take up; asked at each report. */
-  readonly volumeBytes?: () => number
 }
 
-export function createHostMetrics({ version, volumeBytes }: HostMetricsOptions): HostMetrics {
+export function createHostMetrics({ version }: HostMetricsOptions): HostMetrics {
   const registry = new Registry()
   const registers = [registry]
   const publishes = countKubeletCalls(
@@ -69,7 +67,6 @@ export function createHostMetrics({ version, volumeBytes }: HostMetricsOptions):
     registers,
   })
   const setVolumes = gaugeVolumes(registry)
-  if (volumeBytes !== undefined) gaugeVolumeBytes(registry, volumeBytes)
   setBuildInfo(registry, version)
   collectHostProcessMetrics(registry)
 
@@ -131,17 +128,6 @@ function gaugeVolumes(registry: Registry): (counts: VolumeCounts) => void {
     volumes.set({ state: 'pending' }, counts.pending)
     streams.set(counts.connected)
   }
-}
-
-function gaugeVolumeBytes(registry: Registry, volumeBytes: () => number): void {
-  new Gauge({
-    name: 'latchkey_host_volume_bytes',
-    help: 'Memory that the files of all volumes take up, old generations included.',
-    registers: [registry],
-    collect() {
-      this.set(volumeBytes())
-    },
-  })
 }
 
 function setBuildInfo(registry: Registry, version: string): void {

@@ -5,7 +5,7 @@ import type { ProtoGrpcType as RegistrationProto } from './gen/api.ts'
 import type { ProtoGrpcType as CsiProto } from './gen/csi.ts'
 import type { ProtoGrpcType as MountProto } from './gen/mount.ts'
 
-/** Two folders up from here and from the bundle (dist/bin) alike. */
+/** Two folders up from here and from the bundle (dist/app/bin) alike. */
 export const PROTO_FOLDER = fileURLToPath(new URL('../../proto', import.meta.url))
 
 const OPTIONS: Options = {

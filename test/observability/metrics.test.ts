@@ -7,7 +7,7 @@ import { checkMetrics, hasPromtool } from './promtool.ts'
 
 /** A host side that has seen everything once. */
 function busyHost(): HostMetrics {
-  const host = createHostMetrics({ version: '1.2.3', volumeBytes: () => 8192 })
+  const host = createHostMetrics({ version: '1.2.3' })
   for (const stage of ['wait_for_contents', 'build', 'swap', 'remove'] as const)
     host.startStage(stage)()
   for (const reason of [undefined, ...REASONS]) {
@@ -111,10 +111,6 @@ test('gauges show what is when the page is read', async (t) => {
   t.is(valueOf(await daemon.text(), 'latchkey_shim_connected'), 0)
 })
 
-test('what nobody has measured is not shown as zero', async (t) => {
-  t.false((await createHostMetrics({ version: '0' }).text()).includes('latchkey_host_volume_bytes'))
-  t.is(valueOf(await busyHost().text(), 'latchkey_host_volume_bytes'), 8192)
-})
 
 test('processor time counts up by what was used since', async (t) => {
   const host = createHostMetrics({ version: '0' })

@@ -219,6 +219,7 @@ export class Session {
 
   async #awaitCommit(contents: Collected, signal: AbortSignal): Promise<void> {
     const what = 'the answer to a generation'
+    const done = this.#on.metrics.startStage('commit')
     const answer = await withDeadline(
       this.#on.clock,
       ANSWER_TIMEOUT_MS,
@@ -229,6 +230,7 @@ export class Session {
     if ('failed' in answer) {
       throw new LatchkeyError('VolumeIo', `the shim could not write: ${answer.failed.reason}`)
     }
+    done()
     this.#shown = contents.digest
     this.#versions = contents.versions
     this.#log.info({ generation: this.#generation }, 'contents committed')
