@@ -22,8 +22,10 @@ export interface BuildOptions {
 
 /** The current generation, the next one, and one that a subPath mount still pins. */
 const GENERATIONS = 3
-/** Every file takes whole pages; 1,024 files is what the daemon allows. */
-const PAGE_ROUNDING_BYTES = 1024 * 4096
+/** Every file takes whole pages, and a visible link with a long name takes one. */
+const PAGE_BYTES = 4096
+/** What the daemon allows. */
+const MAX_FILES = 1024
 /** Files, folders and links of all generations; a later one may have more of them than the first. */
 const MAX_INODES = 16_384
 
@@ -62,7 +64,7 @@ function tmpfsOptions(volume: Volume, options: BuildOptions): TmpfsOptions {
   const { fsGroup } = volume
   return {
     source: sourceOf(volume.volumeId),
-    size: String(GENERATIONS * (maxVolumeBytes + PAGE_ROUNDING_BYTES)),
+    size: String(GENERATIONS * (maxVolumeBytes + MAX_FILES * PAGE_BYTES) + MAX_FILES * PAGE_BYTES),
     nr_inodes: String(MAX_INODES),
     ...(fsGroup === undefined ? { mode: '1777' } : { mode: '3777', gid: String(fsGroup) }),
     ...(features.noswap ? { noswap: true as const } : {}),

@@ -86,6 +86,14 @@ test('a folder that is not a volume is neither taken nor removed', (t) => {
   t.deepEqual(readdirSync(volume.targetPath), ['precious'])
 })
 
+test('a create that fails leaves neither folder nor marker', (t) => {
+  const { store, volume } = world(t)
+  t.throws(() => {
+    store.create(volume, [fileOf('fine', 'x'), fileOf('../x', 'x')])
+  })
+  t.deepEqual(readdirSync(dirname(volume.targetPath)), [])
+})
+
 test('a link on the way to the target is not followed', (t) => {
   const { kubeletRoot, store, volume } = world(t)
   const outside = `${kubeletRoot}/outside`

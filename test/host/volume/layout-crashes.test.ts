@@ -4,7 +4,7 @@ import { contentsDigest } from '../../../src/core/contents-digest.ts'
 import type { VolumeFile } from '../../../src/core/types.ts'
 import { pruneGenerations, writeGeneration } from '../../../src/host/volume/layout.ts'
 import { digestOf } from '../../../src/host/volume/read-back.ts'
-import { crashAt } from '../../support/fs-faults.ts'
+import { crashAt, withFsFaults } from '../../support/fs-faults.ts'
 import { tempDir } from '../../support/temp-dir.ts'
 import { fileOf, listing } from '../../support/volumes.ts'
 
@@ -110,6 +110,34 @@ test('after a crash at any change the next swap and prune leave nothing of it', 
         t.deepEqual(listing(root), listing(clean), `change ${change}`)
       },
     )
+  }
+})
+
+test('a swap that fails at any change up to the rename leaves the volume as it was', (t) => {
+  const failed: string[] = []
+  while (failed.at(-1) !== 'renameSync') {
+    const root = tempDir(t)
+    write(root, OLD())
+    const before = listing(root)
+    const failing = failed.length + 1
+    let changes = 0
+    t.throws(
+      () => {
+        withFsFaults(
+          (name) => {
+            changes += 1
+            if (changes !== failing) return
+            failed.push(name)
+            throw new Error('no room')
+          },
+          () => {
+            write(root, NEW())
+          },
+        )
+      },
+      { message: 'no room' },
+    )
+    t.deepEqual(listing(root), before, failed.at(-1))
   }
 })
 

@@ -95,13 +95,14 @@ for (const [what, files] of [
 
 test('whatever lies in the place of the layout’s own names is cleared away', (t) => {
   const root = tempDir(t)
-  const files = [fileOf('password', 'x')]
+  const files = [fileOf('password', 'x'), fileOf('username', 'x')]
   const clean = tempDir(t)
   write(clean, files)
   mkdirSync(`${root}/..data/full`, { recursive: true })
   mkdirSync(`${root}/..data_tmp/full`, { recursive: true })
   mkdirSync(`${root}/..2026_01_01_00_00_00.1`, { mode: 0o700 })
   mkdirSync(`${root}/password/full`, { recursive: true })
+  symlinkSync('..data/password', `${root}/username`)
   writeFileSync(`${root}/..stray`, '')
   writeFileSync(`${root}/stray`, '')
   write(root, files)

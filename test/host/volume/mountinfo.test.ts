@@ -38,6 +38,7 @@ for (const [what, text] of [
   ['garbage', '\\x00 - -'],
 ] as const) {
   test(`${what} is not taken for a volume, and stops nothing`, (t) => {
+    t.deepEqual(found(text), [])
     t.deepEqual(found(text, line()), [ID])
   })
 }
