@@ -5,7 +5,7 @@ import { readMounts, type Mount } from '../../src/host/volume/mountinfo.ts'
 import { TmpfsStore } from '../../src/host/volume/tmpfs-store.ts'
 import type { Volume } from '../../src/host/volume/volume-store.ts'
 import { probeKernel } from '../../src/syscalls/kernel-features.ts'
-import { attach, createDetachedTmpfs, unmount } from '../../src/syscalls/mount-api.ts'
+import { attach, createDetachedTmpfs, unmountLazily } from '../../src/syscalls/mount-api.ts'
 import { tempDir } from './temp-dir.ts'
 import { fileOf, volumeAt } from './volumes.ts'
 
@@ -27,7 +27,7 @@ export function tmpfsWorld(t: ExecutionContext, maxVolumeBytes = 4 * MIB): Tmpfs
   const open = (root = kubeletRoot): TmpfsStore =>
     new TmpfsStore({ kubeletRoot: root, features, maxVolumeBytes, now: () => new Date() })
   t.teardown(() => {
-    for (const mount of mountsBelow(kubeletRoot).toReversed()) unmount(mount.mountPoint)
+    for (const mount of mountsBelow(kubeletRoot).toReversed()) unmountLazily(mount.mountPoint)
   })
   return { kubeletRoot, store: open(), volume: volumeAt(kubeletRoot), open }
 }
