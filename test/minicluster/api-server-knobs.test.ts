@@ -215,8 +215,7 @@ test('the kubeconfig leads the real client of the daemon here, over few connecti
   const iterator = events[Symbol.asyncIterator]()
   const next = iterator.next()
   objects.updateSecret({ namespace, name: 'db', data: bytesOf({ password: 'changed' }) })
-  const { value } = await next
-  t.is((value as { type: string }).type, 'present')
+  t.like(await next, { done: false, value: { type: 'present' } })
   await iterator.return?.()
   const garbage = new SecretBytes(Buffer.from('garbage'))
   await t.throwsAsync(client.readSecret(ref, garbage, signal), { message: /does not accept/ })
