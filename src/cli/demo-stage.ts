@@ -90,7 +90,8 @@ function configFor(folder: string, cluster: Minicluster): Config {
 function tmpfsStore({ kubelet, volumes }: Config): VolumeStore {
   return new TmpfsStore({
     kubeletRoot: kubelet.root,
-    features: probeKernel({ allowSwap: true }),
+    features: probeKernel(),
+    allowSwap: true,
     maxVolumeBytes: volumes.maxBytes,
     now: () => new Date(),
   })

@@ -24,7 +24,8 @@ export function startHostSide(config: Config, log: Logger): Promise<RunningHost>
   const { allowSwap, selinuxContext, maxBytes } = config.volumes
   const store = new TmpfsStore({
     kubeletRoot: config.kubelet.root,
-    features: probeKernel({ allowSwap }),
+    features: probeKernel(),
+    allowSwap,
     maxVolumeBytes: maxBytes,
     selinuxContext,
     now: () => new Date(),

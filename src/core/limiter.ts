@@ -17,11 +17,22 @@ export class Limiter {
 
   /** Throws: Overloaded where the line is full · the signal's reason · whatever `work` throws. */
   async run<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
-    if (this.#running >= this.#slots) await this.#queue(signal)
-    else this.#running += 1
+    const leave = await this.enter(signal)
     try {
       return await work()
     } finally {
+      leave()
+    }
+  }
+
+  /** Takes a slot; the answer gives it back, once. Throws: Overloaded · the signal's reason. */
+  async enter(signal: AbortSignal): Promise<() => void> {
+    if (this.#running >= this.#slots) await this.#queue(signal)
+    else this.#running += 1
+    let isIn = true
+    return () => {
+      if (!isIn) return
+      isIn = false
       const next = this.#line.shift()
       // The slot passes straight to the next in line, so no newcomer can slip in between.
       if (next === undefined) this.#running -= 1

@@ -25,7 +25,8 @@ export interface HttpServer {
 }
 
 /** A Prometheus or two, kubelet's probes, and somebody with curl. */
-const MAX_CONNECTIONS = 64
+const MAX_CONNECTIONS = 256
+const MAX_CONNECTIONS_PER_PEER = 16
 const MAX_HEADER_BYTES = 8 * 1024
 const TIMEOUT_MS = 10_000
 const TEXT = 'text/plain; charset=utf-8'
@@ -77,7 +78,27 @@ function makeServer(options: HttpOptions): Server {
   )
   server.maxConnections = MAX_CONNECTIONS
   server.timeout = timeoutMs
+  limitPerPeer(server)
   return server
+}
+
+/** Any pod may connect here; one that keeps connections for itself must not keep kubelet's probes out. */
+function limitPerPeer(server: Server): void {
+  const open = new Map<string, number>()
+  server.on('connection', (socket) => {
+    const peer = socket.remoteAddress ?? ''
+    const count = (open.get(peer) ?? 0) + 1
+    if (count > MAX_CONNECTIONS_PER_PEER) {
+      socket.destroy()
+      return
+    }
+    open.set(peer, count)
+    socket.once('close', () => {
+      const left = (open.get(peer) ?? 1) - 1
+      if (left === 0) open.delete(peer)
+      else open.set(peer, left)
+    })
+  })
 }
 
 function listen(server: Server, { address, port }: HttpOptions): Promise<void> {

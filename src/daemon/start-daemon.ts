@@ -39,6 +39,8 @@ export interface RunningDaemon {
 
 const CONCURRENT_FETCHES = 32
 const WAITING_FETCHES = 4096
+/** Each up to 4 MiB, some copies of it, and as much in the transport: the memory limit in deploy/ goes by this. */
+const VOLUMES_IN_MEMORY = 6
 
 /** Starts the daemon: the only place where its parts are made and joined. */
 export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon> {
@@ -68,14 +70,25 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
       metrics.observeFetch(source, reason, durationMs)
     },
   })
+  const generations = new Limiter('volumes', VOLUMES_IN_MEMORY, WAITING_FETCHES)
   const stages: Stages = {
     authenticate: authenticate(options, metrics),
     sources,
     collect: async (workload, items, fsGroup, signal) => {
+      const leave = await generations.enter(signal)
       const done = metrics.startStage('collect')
-      const contents = await collect(workload, items, fsGroup, fetcher, signal)
-      done()
-      return contents
+      try {
+        const contents = await collect(workload, items, fsGroup, fetcher, signal)
+        done()
+        const dispose = (): void => {
+          for (const { data } of contents.files) data.wipe()
+          leave()
+        }
+        return { ...contents, dispose }
+      } catch (thrown) {
+        leave()
+        throw thrown
+      }
     },
     feeds,
     sessions,

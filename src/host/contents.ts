@@ -6,7 +6,8 @@ import type { VolumeFile } from '../core/types.ts'
 import type { Contents__Output } from '../wire/gen/latchkey/mount/v1/Contents.ts'
 import type { File__Output } from '../wire/gen/latchkey/mount/v1/File.ts'
 
-const MAX_FILES = 4096
+/** As many as the daemon sends; a volume has inodes for three times that. */
+const MAX_FILES = 1024
 const MAX_MODE = 0o777
 const MAX_UID = 0xffff_fffe
 

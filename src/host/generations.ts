@@ -28,6 +28,8 @@ export class Generations {
     this.#digest = digest
     this.#parts = parts
     this.#log = log
+    // What an earlier process swapped out last may lie there still.
+    if (digest !== undefined) this.#pruneAfterLinger()
   }
 
   /** Of what the pod sees; undefined while nothing is mounted. */
@@ -74,6 +76,10 @@ export class Generations {
     }
     done()
     this.#parts.metrics.countSwap('ok')
+    this.#pruneAfterLinger()
+  }
+
+  #pruneAfterLinger(): void {
     this.#cancelPrune = this.#parts.clock.after(this.#parts.lingerMs, () => {
       this.#prune()
     })

@@ -1,7 +1,8 @@
 import { Backoff } from '../core/backoff.ts'
-import { sleep, type Clock } from '../core/clock.ts'
+import type { Clock } from '../core/clock.ts'
+import { Pause } from '../core/pause.ts'
 import type { ShimReport } from '../wire/gen/latchkey/mount/v1/ShimReport.ts'
-import type { DaemonLink } from './daemon-link.ts'
+import type { DaemonLink, ReportStream } from './daemon-link.ts'
 
 const EVERY_MS = 5_000
 
@@ -16,17 +17,17 @@ export class Reporter {
   readonly #parts: ReporterParts
   readonly #stopped = new AbortController()
   readonly #loop: Promise<void>
-  #hurry = Promise.withResolvers<void>()
+  readonly #pause: Pause
 
   constructor(parts: ReporterParts) {
     this.#parts = parts
+    this.#pause = new Pause(parts.clock)
     this.#loop = this.#run()
   }
 
   /** Reports now instead of with the next beat, for what a probe waits for. */
   hurry(): void {
-    this.#hurry.resolve()
-    this.#hurry = Promise.withResolvers()
+    this.#pause.wake()
   }
 
   async stop(): Promise<void> {
@@ -38,24 +39,24 @@ export class Reporter {
     const backoff = new Backoff({ firstMs: 100, maxMs: 5_000 })
     while (!this.#stopped.signal.aborted) {
       await this.#beatWhileConnected(backoff)
-      await sleep(this.#parts.clock, backoff.nextMs(), this.#stopped.signal).catch(() => undefined)
+      await this.#pause.wait(backoff.nextMs(), this.#stopped.signal)
     }
   }
 
   async #beatWhileConnected(backoff: Backoff): Promise<void> {
-    const stream = this.#parts.link.report(this.#stopped.signal)
+    let stream: ReportStream | undefined
     try {
+      stream = this.#parts.link.report(this.#stopped.signal)
       await stream.send(await this.#parts.report())
       for await (const _ of stream.receive()) {
         backoff.reset()
-        const pause = sleep(this.#parts.clock, EVERY_MS, this.#stopped.signal)
-        await Promise.race([pause, this.#hurry.promise])
+        await this.#pause.wait(EVERY_MS, this.#stopped.signal)
         await stream.send(await this.#parts.report())
       }
     } catch {
       // The daemon is away; the volumes' own streams say so in the log.
     } finally {
-      stream.end()
+      stream?.end()
     }
   }
 }

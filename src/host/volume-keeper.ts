@@ -1,6 +1,7 @@
 import { Backoff } from '../core/backoff.ts'
 import { sleep, type Clock } from '../core/clock.ts'
 import { LatchkeyError, type Reason } from '../core/errors.ts'
+import { Pause } from '../core/pause.ts'
 import type { ServiceToken, VolumeRequest } from '../core/types.ts'
 import type { Logger } from '../observability/log.ts'
 import type { Contents__Output } from '../wire/gen/latchkey/mount/v1/Contents.ts'
@@ -28,8 +29,11 @@ const RETRY_WHILE_PENDING = { firstMs: 50, maxMs: 500 }
 const RETRY_WHILE_MOUNTED = { firstMs: 200, maxMs: 30_000 }
 const FAREWELL_MS = 2_000
 
-/** Refusals that only newer tokens can mend: asking again with the old ones is noise. */
-const NEEDS_NEWER_TOKENS: ReadonlySet<Reason> = new Set([
+/** kubelet's next republish wakes a parked volume; this bound only keeps the wait from being endless. */
+const PARKED_MS = 24 * 60 * 60_000
+
+/** Refusals that hang on the tokens: asked again when kubelet comes by, not before. */
+const WAITS_FOR_KUBELET: ReadonlySet<Reason> = new Set([
   'TokenMissing',
   'TokenRejected',
   'PodMismatch',
@@ -51,15 +55,24 @@ export class VolumeKeeper {
   #request: VolumeRequest | undefined
   #holdMs = 0
   #stream: MountStream | undefined
+  /** What the daemon has been told on this stream. */
+  #toldTokens: readonly ServiceToken[] | undefined
   #lastError: LatchkeyError | undefined
-  #newTokens = Promise.withResolvers<void>()
+  #isReady = false
+  readonly #pause: Pause
 
   private constructor(volume: Volume, digest: Buffer | undefined, parts: KeeperParts) {
     this.volume = volume
     this.#parts = parts
     this.#log = parts.log.child({ volumeId: volume.volumeId })
     this.#generations = new Generations(volume, digest, parts, this.#log)
-    this.#ready.promise.catch(() => undefined)
+    this.#pause = new Pause(parts.clock)
+    this.#ready.promise.then(
+      () => {
+        this.#isReady = true
+      },
+      () => undefined,
+    )
   }
 
   /** A new volume. `holdMs`: how long the daemon may wait for a Secret that is not there. */
@@ -89,6 +102,11 @@ export class VolumeKeeper {
     return this.#generations.digest !== undefined
   }
 
+  /** Mounted, and the publish that made it has been answered. */
+  get isReady(): boolean {
+    return this.#isReady
+  }
+
   get isConnected(): boolean {
     return this.#stream !== undefined
   }
@@ -103,18 +121,20 @@ export class VolumeKeeper {
     return this.#lastError
   }
 
-  /** Takes what a republish brings: newer tokens, and after an adoption the attributes too. */
+  /**
+   * Takes what a republish brings: newer tokens, and after an adoption the attributes too. Without a stream
+   * it is tried again now, also with the same tokens: an API server rejects good ones in passing.
+   */
   renew(request: VolumeRequest): void {
     const known = this.#request
     if (known !== undefined && sameTokens(known.tokens, request.tokens)) {
       wipeTokens(request.tokens)
-      return
+    } else {
+      this.#request = known === undefined ? request : { ...known, tokens: request.tokens }
+      if (known !== undefined) wipeTokens(known.tokens)
     }
-    this.#request = known === undefined ? request : { ...known, tokens: request.tokens }
-    if (known !== undefined) wipeTokens(known.tokens)
-    this.#stream?.send(tokensMessage(request.tokens)).catch(() => undefined)
-    this.#newTokens.resolve()
-    this.#newTokens = Promise.withResolvers()
+    if (this.#stream === undefined) this.#pause.wake()
+    else this.#tellTokens(this.#stream)
   }
 
   /** From here on nothing is written; a publish that still waits is answered with `why`. */
@@ -145,21 +165,25 @@ export class VolumeKeeper {
       const error = await this.#converse(mounted)
       if (this.#over.signal.aborted) return
       this.#note(error)
-      if (this.isMounted) await this.#pause(error, mounted.nextMs())
-      else if (error.reason === 'DaemonUnavailable') await this.#pause(error, pending.nextMs())
-      else {
+      const isDaemonAway = error.reason === 'DaemonUnavailable' || error.reason === 'ShuttingDown'
+      if (!this.isMounted && !isDaemonAway) {
         this.#ready.reject(error)
         return
       }
+      const isParked = this.isMounted && WAITS_FOR_KUBELET.has(error.reason)
+      const retryMs = this.isMounted ? mounted.nextMs() : pending.nextMs()
+      await this.#pause.wait(isParked ? PARKED_MS : retryMs, this.#over.signal)
     }
   }
 
   /** One stream from its first word to its end; answers why it ended. */
   async #converse(backoff: Backoff): Promise<LatchkeyError> {
-    const stream = this.#parts.link.mount(this.#over.signal)
+    let stream: MountStream | undefined
     try {
+      stream = this.#parts.link.mount(this.#over.signal)
       await stream.send(this.#hello())
       this.#stream = stream
+      this.#tellTokens(stream)
       for await (const message of stream.receive()) {
         if (message.contents) await this.#take(message.contents, stream)
         backoff.reset()
@@ -170,7 +194,7 @@ export class VolumeKeeper {
       return LatchkeyError.from(thrown)
     } finally {
       this.#stream = undefined
-      stream.end()
+      stream?.end()
     }
   }
 
@@ -179,10 +203,19 @@ export class VolumeKeeper {
     const request = this.#request
     const digest = this.#generations.digest
     const isFresh = request?.tokens.some((t) => t.expiresAtMs > this.#parts.clock.now()) ?? false
+    this.#toldTokens = request?.tokens
     if (request !== undefined && (isFresh || digest === undefined)) {
       return openMessage(request, this.#holdMs)
     }
     return resumeMessage(this.volume, digest ?? Buffer.alloc(0))
+  }
+
+  /** Newer tokens, once per stream and set; what came while the stream was being opened included. */
+  #tellTokens(stream: MountStream): void {
+    const tokens = this.#request?.tokens
+    if (tokens === undefined || tokens === this.#toldTokens) return
+    this.#toldTokens = tokens
+    stream.send(tokensMessage(tokens)).catch(() => undefined)
   }
 
   async #take(contents: Contents__Output, stream: MountStream): Promise<void> {
@@ -202,15 +235,6 @@ export class VolumeKeeper {
     this.#ready.resolve()
   }
 
-  async #pause(error: LatchkeyError, delayMs: number): Promise<void> {
-    const waitsForTokens = this.isMounted && NEEDS_NEWER_TOKENS.has(error.reason)
-    const woken = new AbortController()
-    const over = AbortSignal.any([this.#over.signal, woken.signal])
-    const pause = waitsForTokens ? untilAborted(over) : sleep(this.#parts.clock, delayMs, over)
-    await Promise.race([this.#newTokens.promise, pause.catch(() => undefined)])
-    woken.abort()
-  }
-
   /** One line per change of state, not one per try. */
   #note(error: LatchkeyError): void {
     if (this.#lastError?.reason !== error.reason) {
@@ -219,19 +243,6 @@ export class VolumeKeeper {
     }
     this.#lastError = error
   }
-}
-
-function untilAborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve()
-    signal.addEventListener(
-      'abort',
-      () => {
-        resolve()
-      },
-      { once: true },
-    )
-  })
 }
 
 function sameTokens(a: readonly ServiceToken[], b: readonly ServiceToken[]): boolean {

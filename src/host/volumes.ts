@@ -47,7 +47,7 @@ export class Volumes {
    */
   async publish(request: VolumeRequest, signal: AbortSignal): Promise<void> {
     const known = this.#keepers.get(request.volumeId)
-    if (known !== undefined && !known.isMounted) refuseConflict(known, request)
+    if (known !== undefined && !known.isReady) refuseConflict(known, request)
     if (known !== undefined && this.#isInPlace(known)) {
       this.#republish(known, request)
       return
@@ -137,7 +137,7 @@ export class Volumes {
   }
 
   #isInPlace(keeper: VolumeKeeper): boolean {
-    return keeper.isMounted && this.#parts.store.isMounted(keeper.volume)
+    return keeper.isReady && this.#parts.store.isMounted(keeper.volume)
   }
 
   #remove(volume: VolumeName): void {

@@ -1,4 +1,4 @@
-import { closeSync, readFileSync } from 'node:fs'
+import { closeSync } from 'node:fs'
 import { release } from 'node:os'
 import { LatchkeyError } from '../core/errors.ts'
 import { isSyscallError } from './libc.ts'
@@ -9,29 +9,29 @@ export interface KernelFeatures {
   readonly noswap: boolean
 }
 
-export interface FeatureOptions {
-  /** Go on although secrets could be swapped out. */
-  readonly allowSwap: boolean
-  /** Text of /proc/swaps; a test gives its own. */
-  readonly swaps?: string
-}
-
 /**
  * Tries out, on file systems that are attached nowhere, what volumes need.
  *
- * Throws: Unsupported, saying what is missing and what to do.
+ * Throws: Unsupported, saying what is missing.
  */
-export function probeKernel({ allowSwap, swaps }: FeatureOptions): KernelFeatures {
+export function probeKernel(): KernelFeatures {
   probeMountApi()
-  const noswap = probeNoswap()
-  if (!noswap && !allowSwap && isSwapOn(swaps ?? readFileSync('/proc/swaps', 'utf8'))) {
-    throw new LatchkeyError(
-      'Unsupported',
-      `kernel ${release()} has no noswap for tmpfs and swap is on: switch swap off, ` +
-        'or set volumes.allowSwap to accept that secrets may reach the disk',
-    )
-  }
-  return { noswap }
+  return { noswap: probeNoswap() }
+}
+
+/**
+ * Refuses a new volume whose pages could reach a disk. Not a matter of the start: a host side that does
+ * not run cannot take away the volumes that are there.
+ *
+ * `swaps`: the text of /proc/swaps. Throws: Unsupported, saying what to do.
+ */
+export function refuseSwap(features: KernelFeatures, swaps: string): void {
+  if (features.noswap || !isSwapOn(swaps)) return
+  throw new LatchkeyError(
+    'Unsupported',
+    `kernel ${release()} has no noswap for tmpfs and swap is on: switch swap off on this node, ` +
+      'or set volumes.allowSwap to accept that secrets may reach the disk',
+  )
 }
 
 function probeMountApi(): void {

@@ -229,7 +229,41 @@ test('after a broken stream the volume is opened again with the tokens in hand',
   t.is(on.store.read(volumeRequest().volumeId, 'password'), 'one')
 })
 
-test('tokens that were refused are not tried again; newer ones are', async (t) => {
+test('a daemon that is stopping does not fail a publish that waits for it', async (t) => {
+  const on = world(t)
+  const publishing = on.volumes.publish(volumeRequest(), on.signal)
+  const stream = await on.daemon.stream(0)
+  stream.refuse('ShuttingDown', 'the daemon is stopping')
+  await until(() => on.volumes.count().connected === 0, { what: 'the host to notice' })
+  await on.clock.advance(1_000)
+  const again = await on.daemon.stream(1)
+  again.contents(1, { password: 'one' })
+  await publishing
+  t.pass()
+})
+
+test('a republish with the same tokens has a refused volume tried once more', async (t) => {
+  const on = world(t)
+  const { stream } = await published(on)
+  stream.refuse('TokenRejected', 'invalidated, in passing')
+  await until(() => on.volumes.count().connected === 0, { what: 'the host to notice' })
+  await on.volumes.publish(volumeRequest(), on.signal)
+  const again = await on.daemon.stream(1)
+  t.is(again.heard[0]?.open?.tokens?.[0]?.token?.toString(), 'token-1')
+})
+
+test('what an earlier process swapped out is pruned after an adoption', async (t) => {
+  const store = new MemoryStore()
+  const before = world(t, store)
+  await published(before)
+  before.volumes.stop()
+  const after = world(t, store)
+  after.volumes.adopt()
+  await after.clock.advance(LINGER_MS)
+  t.true(store.calls.includes('prune'))
+})
+
+test('tokens that were refused are not tried again before kubelet comes by', async (t) => {
   const on = world(t)
   const { stream } = await published(on)
   stream.refuse('TokenRejected', 'invalidated')
@@ -274,7 +308,10 @@ test('an unknown session is not asked for again before kubelet brings tokens', a
   await after.volumes.publish(volumeRequest(), after.signal)
   const opened = await after.daemon.stream(1)
   t.truthy(opened.heard[0]?.open)
-  t.deepEqual(store.calls, ['create'])
+  t.deepEqual(
+    store.calls.filter((call) => call !== 'prune'),
+    ['create'],
+  )
 })
 
 test('an unpublish removes the volume without waiting for the daemon, then tells it', async (t) => {

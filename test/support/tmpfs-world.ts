@@ -23,9 +23,15 @@ export interface TmpfsWorld {
 /** A kubelet's folder and a store over it; for tests of test/support/mount-namespace.ts. */
 export function tmpfsWorld(t: ExecutionContext, maxVolumeBytes = 4 * MIB): TmpfsWorld {
   const kubeletRoot = tempDir(t)
-  const features = probeKernel({ allowSwap: true })
+  const features = probeKernel()
   const open = (root = kubeletRoot): TmpfsStore =>
-    new TmpfsStore({ kubeletRoot: root, features, maxVolumeBytes, now: () => new Date() })
+    new TmpfsStore({
+      kubeletRoot: root,
+      features,
+      allowSwap: true,
+      maxVolumeBytes,
+      now: () => new Date(),
+    })
   t.teardown(() => {
     for (const mount of mountsBelow(kubeletRoot).toReversed()) unmountLazily(mount.mountPoint)
   })

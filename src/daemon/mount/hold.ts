@@ -1,9 +1,8 @@
 import { LatchkeyError } from '../../core/errors.ts'
 import type { VolumeRequest } from '../../core/types.ts'
 import type { Workload } from '../identity/workload.ts'
-import type { Collected } from '../sources/collect.ts'
 import type { Item } from '../sources/item.ts'
-import type { Stages } from './stages.ts'
+import type { Contents, Stages } from './stages.ts'
 import { watchItems } from './watch-items.ts'
 
 export interface Asked {
@@ -23,16 +22,15 @@ export async function collectOrHold(
   asked: Asked,
   on: Stages,
   signal: AbortSignal,
-): Promise<Collected> {
+): Promise<Contents> {
   const { volume, items, workload, holdMs } = asked
-  const collect = (): Promise<Collected> =>
-    on.slots.run(signal, () => on.collect(workload, items, volume.fsGroup, signal))
+  const collect = (): Promise<Contents> => on.collect(workload, items, volume.fsGroup, signal)
 
   if (holdMs === 0) return collect()
   const untilMs = on.clock.now() + holdMs
   // Watching begins before the look, so that a Secret made in between is not missed.
   const changes = watchItems(
-    { items, workload: () => workload, versions: new Map(), isUrgent: true },
+    { items, workload: () => workload, versions: new Map(), immutable: new Set(), isUrgent: true },
     on,
   )
   try {

@@ -6,7 +6,7 @@ import { collectOrHold } from './hold.ts'
 import { parseOpen } from './open-request.ts'
 import { Session, type StreamEnd } from './session.ts'
 import { firstWord, type ShimStream, type Words } from './shim-stream.ts'
-import type { Stages } from './stages.ts'
+import type { Contents, Stages } from './stages.ts'
 
 /**
  * The story of one volume's stream: who asks, what they may have, and then fresh contents for as long
@@ -30,11 +30,18 @@ async function open(
   on: Stages,
 ): Promise<void> {
   const { volume, holdMs } = parseOpen(message)
-  const items = parseItems(volume.attributes, [...on.sources.keys()])
-  const workload = await on.slots.run(stream.closed, () => on.authenticate(volume, stream.closed))
-  const contents = await collectOrHold({ volume, items, workload, holdMs }, on, stream.closed)
-  // Only now does it take the place of an older stream: an Open that proves nothing displaces nobody.
-  const session = on.sessions.admit(new Session(volume, items, workload, on))
+  let session: Session
+  let contents: Contents
+  try {
+    const items = parseItems(volume.attributes, [...on.sources.keys()])
+    const workload = await on.slots.run(stream.closed, () => on.authenticate(volume, stream.closed))
+    contents = await collectOrHold({ volume, items, workload, holdMs }, on, stream.closed)
+    // Only now does it take the place of an older stream: an Open that proves nothing displaces nobody.
+    session = on.sessions.admit(new Session(volume, items, workload, on))
+  } catch (thrown) {
+    for (const { token } of volume.tokens) token.wipe()
+    throw thrown
+  }
   await keep(session, on, () => session.serve(stream, words, contents))
 }
 

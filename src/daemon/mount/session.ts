@@ -1,7 +1,8 @@
 import { Backoff } from '../../core/backoff.ts'
+import { sleep } from '../../core/clock.ts'
 import { withDeadline } from '../../core/deadline.ts'
-import { LatchkeyError, type Reason } from '../../core/errors.ts'
-import type { VolumeRequest } from '../../core/types.ts'
+import { isTransient, LatchkeyError, type Reason } from '../../core/errors.ts'
+import type { VolumeFile, VolumeRequest } from '../../core/types.ts'
 import type { Logger } from '../../observability/log.ts'
 import type { Failed__Output } from '../../wire/gen/latchkey/mount/v1/Failed.ts'
 import type { Tokens__Output } from '../../wire/gen/latchkey/mount/v1/Tokens.ts'
@@ -10,17 +11,25 @@ import type { Collected } from '../sources/collect.ts'
 import type { Item } from '../sources/item.ts'
 import { parseTokens } from './open-request.ts'
 import { contentsMessage, type ShimStream, type Words } from './shim-stream.ts'
-import type { Stages } from './stages.ts'
+import type { Contents, Stages } from './stages.ts'
 import { watchItems, type Changes } from './watch-items.ts'
 
 /** A shim writes to memory; one that does not answer in this time is stuck, and its stream is ended. */
 const ANSWER_TIMEOUT_MS = 30_000
 const RETRY = { firstMs: 1_000, maxMs: 60_000 }
+/**
+ * Between two generations of one volume: each is written by the host side's one thread, and a Secret that
+ * changes all the time must not keep it from everybody else's.
+ */
+const PACE_MS = 500
 /** Feeds bring the news; this bound only keeps the wait from being endless. */
 const IDLE_MS = 60 * 60_000
 
 /** Unmounted was the shim's last word, or there was none. */
 export type StreamEnd = 'unmounted' | 'broken'
+
+const PAGE_BYTES = 4096
+const INODE_BYTES = 2048
 
 type Answer = { readonly committed: true } | { readonly failed: Failed__Output }
 
@@ -38,7 +47,10 @@ export class Session {
   /** Digests of the last two generations sent: the shim may show the one or the other. */
   #sent: readonly Buffer[] = []
   #shown: Buffer | undefined
-  #versions: Collected['versions'] = new Map()
+  #seen: Pick<Collected, 'versions' | 'immutable'> = { versions: new Map(), immutable: new Set() }
+  /** Replaced tokens; a fetch that was in line when they were may still ask with them. */
+  #retired: Workload | undefined
+  #sentAtMs = 0
   #answer = Promise.withResolvers<Answer>()
   #changes: Changes | undefined
   #lastReason: Reason | undefined
@@ -71,7 +83,7 @@ export class Session {
   }
 
   /** Sends the first contents and then every change, until the stream ends. */
-  async serve(stream: ShimStream, words: Words, first: Collected): Promise<StreamEnd> {
+  async serve(stream: ShimStream, words: Words, first: Contents): Promise<StreamEnd> {
     return this.#converse(stream, words, (signal) => this.#deliver(first, stream, signal))
   }
 
@@ -79,15 +91,21 @@ export class Session {
   async resume(stream: ShimStream, words: Words, digest: Buffer): Promise<StreamEnd> {
     this.#displaced = new AbortController()
     this.#shown = digest
+    this.#sentAtMs = 0
     return this.#converse(stream, words, async (signal) => {
       await stream.send({ resumed: { generation: this.#generation } })
       await this.#refreshForever(stream, signal, true)
     })
   }
 
+  /** Reports whether the shim has anything that a Resume could be about. */
+  get hasCommitted(): boolean {
+    return this.#shown !== undefined
+  }
+
   /** Forgets the pod's tokens. */
   wipe(): void {
-    for (const { token } of this.#workload.tokens.values()) token.wipe()
+    for (const workload of [this.#workload, this.#retired]) wipeTokens(workload)
   }
 
   /** Listens and delivers side by side; whichever ends first ends the other. */
@@ -107,7 +125,6 @@ export class Session {
       ])
     } finally {
       heardAll.abort(new LatchkeyError('ShuttingDown', 'the stream is over'))
-      this.#changes?.stop()
       this.#changes = undefined
       await delivering.catch(() => undefined)
     }
@@ -133,52 +150,69 @@ export class Session {
     this.#answer.resolve(answer)
   }
 
-  /** Newer tokens count once they are reviewed; refused ones change nothing. */
+  /**
+   * Newer tokens count once they are reviewed. Refused, they change nothing. Where nobody could review
+   * them the stream ends, and the shim opens it again with them.
+   */
   async #renew(message: Tokens__Output, signal: AbortSignal): Promise<void> {
+    const tokens = parseTokens(message.tokens)
     try {
-      const renewed = { ...this.volume, tokens: parseTokens(message.tokens) }
-      const before = this.#workload
-      this.#workload = await this.#on.slots.run(signal, () =>
+      const renewed = { ...this.volume, tokens }
+      const workload = await this.#on.slots.run(signal, () =>
         this.#on.authenticate(renewed, signal),
       )
-      for (const { token } of before.tokens.values()) token.wipe()
+      wipeTokens(this.#retired)
+      this.#retired = this.#workload
+      this.#workload = workload
       if (this.#lastReason !== undefined) this.#changes?.notify()
     } catch (thrown) {
-      if (signal.aborted) throw thrown
+      for (const { token } of tokens) token.wipe()
       const error = LatchkeyError.from(thrown)
+      if (signal.aborted || isTransient(error.reason)) throw thrown
       this.#log.warn({ err: error, reason: error.reason }, 'newer tokens refused')
     }
   }
 
-  async #deliver(first: Collected, stream: ShimStream, signal: AbortSignal): Promise<void> {
+  async #deliver(first: Contents, stream: ShimStream, signal: AbortSignal): Promise<void> {
     await this.#send(first, stream, signal)
     await this.#refreshForever(stream, signal, false)
   }
 
   async #refreshForever(stream: ShimStream, signal: AbortSignal, isDue: boolean): Promise<void> {
+    // The stream may have ended while the last answer was on its way.
+    signal.throwIfAborted()
     const workload = (): Workload => this.#workload
     const changes = watchItems(
-      { items: this.#items, workload, versions: this.#versions, isUrgent: false },
+      { items: this.#items, workload, ...this.#seen, isUrgent: false },
       this.#on,
     )
     this.#changes = changes
     if (isDue) changes.notify()
     const backoff = new Backoff(RETRY)
-    for (;;) {
-      const waitMs = this.#lastReason === undefined ? IDLE_MS : backoff.nextMs()
-      const isNews = await changes.next(waitMs, signal)
-      if (!isNews && this.#lastReason === undefined) continue
-      if (await this.#refresh(stream, signal)) backoff.reset()
+    try {
+      for (;;) {
+        const waitMs = this.#lastReason === undefined ? IDLE_MS : backoff.nextMs()
+        const isNews = await changes.next(waitMs, signal)
+        if (!isNews && this.#lastReason === undefined) continue
+        await this.#pace(signal)
+        if (await this.#refresh(stream, signal)) backoff.reset()
+      }
+    } finally {
+      changes.stop()
     }
+  }
+
+  async #pace(signal: AbortSignal): Promise<void> {
+    const waitMs = this.#sentAtMs + PACE_MS - this.#on.clock.now()
+    if (waitMs > 0) await sleep(this.#on.clock, waitMs, signal)
   }
 
   /** Reports whether the pod now has what its sources have. On failure the last good contents stay. */
   async #refresh(stream: ShimStream, signal: AbortSignal): Promise<boolean> {
     try {
-      const contents = await this.#on.slots.run(signal, () =>
-        this.#on.collect(this.#workload, this.#items, this.volume.fsGroup, signal),
-      )
-      this.#versions = contents.versions
+      const { fsGroup } = this.volume
+      const contents = await this.#on.collect(this.#workload, this.#items, fsGroup, signal)
+      this.#seen = contents
       const outcome = await this.#send(contents, stream, signal)
       this.#on.metrics.countRefresh(outcome)
       if (this.#lastReason !== undefined) this.#log.info({}, 'refresh succeeds again')
@@ -198,20 +232,21 @@ export class Session {
 
   /** Hands a generation over and waits for the shim's answer; the bytes are wiped in every case. */
   async #send(
-    contents: Collected,
+    contents: Contents,
     stream: ShimStream,
     signal: AbortSignal,
   ): Promise<'unchanged' | 'changed'> {
     try {
       if (this.#shown?.equals(contents.digest) === true) return 'unchanged'
       const { volumeId, pod } = this.volume
-      this.#on.budget.hold(volumeId, pod.namespace, contents.bytes)
+      this.#on.budget.hold(volumeId, pod.namespace, memoryOf(contents.files))
       this.#generation += 1
+      this.#sentAtMs = this.#on.clock.now()
       this.#sent = [contents.digest, ...this.#sent].slice(0, 2)
       this.#answer = Promise.withResolvers()
       await stream.send(contentsMessage(this.#generation, contents.files, contents.digest))
     } finally {
-      for (const { data } of contents.files) data.wipe()
+      contents.dispose()
     }
     await this.#awaitCommit(contents, signal)
     return 'changed'
@@ -232,9 +267,22 @@ export class Session {
     }
     done()
     this.#shown = contents.digest
-    this.#versions = contents.versions
+    this.#seen = contents
     this.#log.info({ generation: this.#generation }, 'contents committed')
   }
+}
+
+/** Files take whole pages of a tmpfs, and some more for their inodes and names. */
+function memoryOf(files: readonly VolumeFile[]): number {
+  return files.reduce(
+    (sum, { data }) =>
+      sum + Math.max(1, Math.ceil(data.length / PAGE_BYTES)) * PAGE_BYTES + INODE_BYTES,
+    0,
+  )
+}
+
+function wipeTokens(workload: Workload | undefined): void {
+  for (const { token } of workload?.tokens.values() ?? []) token.wipe()
 }
 
 function rejectOn(signal: AbortSignal): Promise<never> {

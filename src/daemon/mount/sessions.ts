@@ -60,7 +60,7 @@ export class Sessions {
     }
     this.#live.delete(volumeId)
     const keepMs = Math.min(session.expiresAtMs - this.#clock.now(), KEEP_AT_MOST_MS)
-    if (keepMs <= 0) {
+    if (keepMs <= 0 || !session.hasCommitted) {
       this.#end(session)
       return
     }

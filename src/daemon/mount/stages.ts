@@ -11,16 +11,23 @@ import type { Source } from '../sources/source.ts'
 import type { ByteBudget } from './byte-budget.ts'
 import type { Sessions } from './sessions.ts'
 
+/** A generation on its way to the shim. */
+export interface Contents extends Collected {
+  /** Zeroes the bytes and makes room for another volume's; to be called once they have been sent, or will not be. */
+  dispose(): void
+}
+
 /** The rooms that a mount passes through, each made once by the composer. */
 export interface Stages {
   readonly authenticate: (request: VolumeRequest, signal: AbortSignal) => Promise<Workload>
   readonly sources: ReadonlyMap<string, Source>
+  /** Few at once: each holds a whole volume in memory until it is disposed of. */
   readonly collect: (
     workload: Workload,
     items: readonly Item[],
     fsGroup: number | undefined,
     signal: AbortSignal,
-  ) => Promise<Collected>
+  ) => Promise<Contents>
   readonly feeds: Feeds
   readonly sessions: Sessions
   readonly budget: ByteBudget

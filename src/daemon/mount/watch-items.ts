@@ -18,12 +18,14 @@ export interface Watched {
   readonly workload: () => Workload
   /** What the volume shows now; a secret without one may yet appear. */
   readonly versions: ReadonlyMap<SecretKey, string>
+  /** Secrets that never change any more. */
+  readonly immutable: ReadonlySet<SecretKey>
   /** Somebody waits for a secret to appear. */
   readonly isUrgent: boolean
 }
 
 export function watchItems(
-  { items, workload, versions, isUrgent }: Watched,
+  { items, workload, versions, immutable, isUrgent }: Watched,
   on: Pick<Stages, 'feeds' | 'sources' | 'clock'>,
 ): Changes {
   let pending = false
@@ -37,8 +39,9 @@ export function watchItems(
     const source = on.sources.get(from)
     if (source === undefined) return []
     const version = versions.get(key)
-    const onChange = notify
-    return [on.feeds.subscribe({ source, secret, workload, version, isUrgent, onChange })]
+    const isImmutable = immutable.has(key)
+    const subscriber = { workload, version, isUrgent, onChange: notify }
+    return [on.feeds.subscribe({ source, secret, isImmutable, ...subscriber })]
   })
   return {
     async next(waitMs, signal) {

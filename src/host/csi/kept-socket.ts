@@ -1,6 +1,7 @@
 import { Backoff } from '../../core/backoff.ts'
-import { sleep, type Clock } from '../../core/clock.ts'
+import type { Clock } from '../../core/clock.ts'
 import { LatchkeyError } from '../../core/errors.ts'
+import { Pause } from '../../core/pause.ts'
 import type { Logger } from '../../observability/log.ts'
 import type { UnixServer } from '../../wire/unix-server.ts'
 
@@ -23,11 +24,12 @@ export class KeptSocket {
   readonly #stopped = new AbortController()
   #server: UnixServer
   #loop: Promise<void> = Promise.resolve()
-  #renewSoon = Promise.withResolvers<void>()
+  readonly #pause: Pause
   #isRenewalDue = false
 
   private constructor(options: KeptSocketOptions, server: UnixServer) {
     this.#options = options
+    this.#pause = new Pause(options.clock)
     this.#server = server
   }
 
@@ -45,7 +47,7 @@ export class KeptSocket {
   /** Binds a new socket in place of this one after a pause that grows with each call in a row. */
   renew(): void {
     this.#isRenewalDue = true
-    this.#renewSoon.resolve()
+    this.#pause.wake()
   }
 
   async close(): Promise<void> {
@@ -55,19 +57,18 @@ export class KeptSocket {
   }
 
   async #watch(): Promise<void> {
-    const { clock, log, name } = this.#options
+    const { log, name } = this.#options
     const { signal } = this.#stopped
     const backoff = new Backoff({ firstMs: 1_000, maxMs: 60_000 })
     for (;;) {
-      const look = sleep(clock, LOOK_EVERY_MS, signal).catch(() => undefined)
-      await Promise.race([look, this.#renewSoon.promise])
+      await this.#pause.wait(LOOK_EVERY_MS, signal)
       if (signal.aborted) return
       if (!this.#isRenewalDue && this.#server.isInPlace()) {
         backoff.reset()
         continue
       }
       log.warn({ path: name }, 'socket was lost or refused, bound anew')
-      await sleep(clock, backoff.nextMs(), signal).catch(() => undefined)
+      await this.#pause.wait(backoff.nextMs(), signal)
       await this.#rebind()
     }
   }
@@ -75,7 +76,6 @@ export class KeptSocket {
   async #rebind(): Promise<void> {
     if (this.#stopped.signal.aborted) return
     this.#isRenewalDue = false
-    this.#renewSoon = Promise.withResolvers()
     const former = this.#server
     try {
       this.#server = await this.#options.listen()

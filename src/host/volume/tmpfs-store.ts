@@ -1,7 +1,7 @@
-import { closeSync, existsSync, lstatSync, realpathSync } from 'node:fs'
+import { closeSync, existsSync, lstatSync, readFileSync, realpathSync } from 'node:fs'
 import { LatchkeyError } from '../../core/errors.ts'
 import type { VolumeFile } from '../../core/types.ts'
-import type { KernelFeatures } from '../../syscalls/kernel-features.ts'
+import { refuseSwap, type KernelFeatures } from '../../syscalls/kernel-features.ts'
 import { cloneWritable } from '../../syscalls/mount-api.ts'
 import { pathIn } from './held-folder.ts'
 import { KnownVolumes } from './known-volumes.ts'
@@ -18,6 +18,8 @@ import type { Volume, VolumeStats, VolumeStore } from './volume-store.ts'
 export interface TmpfsStoreOptions {
   readonly kubeletRoot: string
   readonly features: KernelFeatures
+  /** Go on although secrets could be swapped out. */
+  readonly allowSwap: boolean
   readonly maxVolumeBytes: number
   /** SELinux label for every file, where the node enforces one. */
   readonly selinuxContext?: string | undefined
@@ -41,7 +43,9 @@ export class TmpfsStore implements VolumeStore {
   }
 
   create(volume: Volume, files: readonly VolumeFile[]): void {
+    const { features, allowSwap } = this.#options
     volumeIo('building the volume', false, () => {
+      if (!allowSwap) refuseSwap(features, readFileSync('/proc/swaps', 'utf8'))
       withTargetParent(this.#options.kubeletRoot, volume.targetPath, (parent) => {
         buildVolume(volume, files, parent, this.#build, (rootFd) => {
           this.#known.add(volume.volumeId, rootFd)

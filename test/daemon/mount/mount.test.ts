@@ -26,7 +26,7 @@ class World {
   review: Reason | undefined
   readonly reviewed: string[] = []
   readonly subscribers = new Set<() => void>()
-  readonly budget = new ByteBudget({ namespaceBytes: 100, nodeBytes: 150 })
+  readonly budget = new ByteBudget({ namespaceBytes: 20_000, nodeBytes: 40_000 })
   readonly sessions = new Sessions(this.clock, this.budget)
   fetches = 0
   readonly handedOut: SecretBytes[] = []
@@ -53,6 +53,8 @@ class World {
   change(secret: Readonly<Record<string, string>> | Reason): void {
     this.secret = secret
     for (const notify of this.subscribers) notify()
+    // Past the pace that a volume's generations keep.
+    void this.clock.advance(1_000)
   }
 
   #authenticate(request: VolumeRequest): Promise<Workload> {
@@ -79,7 +81,17 @@ class World {
     }))
     this.handedOut.push(...files.map(({ data }) => data))
     const bytes = files.reduce((sum, { data }) => sum + data.length, 0)
-    return Promise.resolve({ files, digest: contentsDigest(files), versions: new Map(), bytes })
+    const dispose = (): void => {
+      for (const { data } of files) data.wipe()
+    }
+    return Promise.resolve({
+      dispose,
+      files,
+      digest: contentsDigest(files),
+      versions: new Map(),
+      immutable: new Set(),
+      bytes,
+    })
   }
 }
 
@@ -230,6 +242,38 @@ test('newer tokens are reviewed once and then used', async (t) => {
   t.deepEqual(on.reviewed, ['token-1', 'token-2'])
 })
 
+test('newer tokens that nobody could review end the stream, for the shim to open it with them', async (t) => {
+  const on = new World()
+  const { shim, ended } = await opened(t, on)
+  on.review = 'KubeUnavailable'
+  shim.say({ tokens: { tokens: openMessage().open?.tokens ?? [] } })
+  t.is((await ended)?.reason, 'KubeUnavailable')
+  t.is(on.subscribers.size, 0)
+})
+
+test('a stream that ends with its first commit leaves no watch behind', async (t) => {
+  const on = new World()
+  const { shim, ended } = begin(t, on, openMessage())
+  await shim.generation(1)
+  shim.commit(1)
+  shim.say({ unmounted: {} })
+  t.is(await ended, undefined)
+  t.is(on.subscribers.size, 0)
+  t.deepEqual(on.sessions.count(), { live: 0, detached: 0 })
+})
+
+test('a secret that changes all the time is sent at a pace, the newest each time', async (t) => {
+  const on = new World()
+  const { shim } = await opened(t, on)
+  on.secret = { password: 'two' }
+  for (const notify of on.subscribers) notify()
+  await on.clock.advance(400)
+  t.is(shim.heard.length, 1)
+  on.secret = { password: 'three' }
+  await on.clock.advance(200)
+  t.is((await shim.generation(2)).text, 'password=three')
+})
+
 test('newer tokens that are refused change nothing', async (t) => {
   const on = new World()
   const { shim } = await opened(t, on)
@@ -348,7 +392,7 @@ test('an Open displaces the older stream, but only once it is authorised', async
 test('a namespace over its share is refused as Overloaded, and its volumes stay', async (t) => {
   const on = new World()
   const first = await opened(t, on)
-  on.change({ password: 'x'.repeat(101) })
+  on.change({ password: 'x'.repeat(20_000) })
   await until(() => on.fetches === 2, { what: 'the fetch' })
   on.change({ password: 'two' })
   t.is((await first.shim.generation(2)).text, 'password=two')
