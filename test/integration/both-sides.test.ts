@@ -203,7 +203,7 @@ test('kubelet is restarted: it publishes again with new tokens, and nothing is r
 test('republishes ask the API server nothing', async (t) => {
   const { node, pod } = await running(t)
   const before = { ...node.cluster.api.counts }
-  for (let round = 0; round < 20; round += 1) node.cluster.kubelet.sync(pod)
+  for (let round = 0; round < 20; round += 1) await node.cluster.kubelet.sync(pod)
   await until(
     async () =>
       /publishes_total\{outcome="ok",reason="none"\} ([5-9]|\d\d)/.test(await node.metrics()),

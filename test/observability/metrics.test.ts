@@ -111,7 +111,6 @@ test('gauges show what is when the page is read', async (t) => {
   t.is(valueOf(await daemon.text(), 'latchkey_shim_connected'), 0)
 })
 
-
 test('processor time counts up by what was used since', async (t) => {
   const host = createHostMetrics({ version: '0' })
   const name = 'latchkey_host_process_cpu_seconds_total'
