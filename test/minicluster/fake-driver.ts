@@ -1,5 +1,5 @@
-import { renameSync } from 'node:fs'
-import { mkdir, rename, rm, writeFile } from 'node:fs/promises'
+import { mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdir, rename } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { dirname, join } from 'node:path'
 import type { handleUnaryCall, sendUnaryData, ServerUnaryCall } from '@grpc/grpc-js'
@@ -146,14 +146,15 @@ export class FakeDriver {
         NodePublishVolume: this.#handler('NodePublishVolume', async (request: Publish) => {
           const refusal = await this.onPublish(request)
           if (refusal !== undefined) return refusal
-          await mkdir(request.targetPath, { recursive: true })
-          await writeFile(join(request.targetPath, 'password'), 'hunter2')
+          // In one go: a test that ends meanwhile takes the folder away.
+          mkdirSync(request.targetPath, { recursive: true })
+          writeFileSync(join(request.targetPath, 'password'), 'hunter2')
           return {}
         }),
         NodeUnpublishVolume: this.#handler('NodeUnpublishVolume', async (request: Unpublish) => {
           const refusal = await this.onUnpublish(request)
           if (refusal !== undefined) return refusal
-          if (removesTarget) await rm(request.targetPath, { recursive: true, force: true })
+          if (removesTarget) rmSync(request.targetPath, { recursive: true, force: true })
           return {}
         }),
       },

@@ -44,12 +44,14 @@ test('a failed unpublish is tried again until it works, and makes no event', asy
   cluster.objects.deletePod(pod)
   for (const [tries, waitMs] of [500, 1_000, 2_000].entries()) {
     await driver.called('NodeUnpublishVolume', tries + 1)
+    await cluster.kubelet.untilIdle(pod)
     await t.throwsAsync(cluster.kubelet.until(pod, 'Gone', 20), { message: /VolumeIo: busy/ })
     await clock.advance(waitMs - 1)
     t.is(driver.unpublishes().length, tries + 1)
     await clock.advance(1)
   }
   await driver.called('NodeUnpublishVolume', 4)
+  await cluster.kubelet.untilIdle(pod)
   await t.throwsAsync(cluster.kubelet.until(pod, 'Gone', 20), { message: /Terminating/ })
   driver.onUnpublish = () => undefined
   await clock.advance(4_000)
@@ -128,6 +130,7 @@ test('what is in a target that the driver calls unpublished is not removed: the 
   await cluster.kubelet.until(pod, 'Running')
   cluster.objects.deletePod(pod)
   await driver.called('NodeUnpublishVolume', 1)
+  await cluster.kubelet.untilIdle(pod)
   await t.throwsAsync(cluster.kubelet.until(pod, 'Gone', 50), {
     message: /Terminating and not Gone: remove .*\/mount: directory not empty$/,
   })
