@@ -1,5 +1,6 @@
 import { posix } from 'node:path'
 import { LatchkeyError } from './errors.ts'
+import { isDnsLabel } from './kube-names.ts'
 
 export interface TargetPath {
   readonly podUid: string
@@ -7,7 +8,6 @@ export interface TargetPath {
 }
 
 const UID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$|^[0-9a-f]{32}$/
-const DNS_LABEL = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/
 
 /**
  * Takes apart `ROOT/pods/UID/volumes/kubernetes.io~csi/NAME/mount`, the only shape in which kubelet
@@ -33,6 +33,6 @@ export function parseTargetPath(targetPath: string, kubeletRoot: string): Target
     refuse('must end in /POD_UID/volumes/kubernetes.io~csi/VOLUME/mount')
   }
   if (!UID.test(podUid)) refuse('holds no pod uid')
-  if (!DNS_LABEL.test(volumeName)) refuse('holds no volume name')
+  if (!isDnsLabel(volumeName)) refuse('holds no volume name')
   return { podUid, volumeName }
 }

@@ -1,7 +1,7 @@
 import test from 'ava'
 import { LatchkeyError } from '../../src/core/errors.ts'
 import { parseTargetPath } from '../../src/core/target-path.ts'
-import { isVolumeId, volumeIdOf } from '../../src/core/volume-id.ts'
+import { volumeIdOf } from '../../src/core/volume-id.ts'
 
 const ROOT = '/var/lib/kubelet'
 const UID = '11111111-2222-4333-8444-555555555555'
@@ -40,7 +40,5 @@ for (const [what, path] of [
 test('the volume id is the SHA-256 of uid and name, as kubelet makes it', (t) => {
   // printf %s 'uid1vol1' | sha256sum
   const id = volumeIdOf('uid1', 'vol1')
-  t.true(isVolumeId(id))
   t.is(id, 'csi-6dcf94eb9159ab1660e3aafcd2fc63ed73d06d07b87e83d6faba109c453b7f95')
-  t.false(isVolumeId(id.toUpperCase()))
 })

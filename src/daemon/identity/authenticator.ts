@@ -1,6 +1,7 @@
 import type { Clock } from '../../core/clock.ts'
 import { withDeadline } from '../../core/deadline.ts'
 import { LatchkeyError } from '../../core/errors.ts'
+import { isDnsLabel, isDnsSubdomain } from '../../core/kube-names.ts'
 import { parseTargetPath } from '../../core/target-path.ts'
 import type { Pod, ServiceToken, VolumeRequest } from '../../core/types.ts'
 import { volumeIdOf } from '../../core/volume-id.ts'
@@ -84,20 +85,12 @@ function dated({ token, claims }: ClaimedToken): ServiceToken {
   return { ...token, expiresAtMs: claims.expiresAtMs }
 }
 
-const DNS_LABEL = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/
-const DNS_SUBDOMAIN = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/
-const MAX_SUBDOMAIN_CHARS = 253
-
 // A colon in one of these would let two different accounts share one user name.
 function checkPodNames({ namespace, name, serviceAccount }: Pod): void {
   const refuse = (field: string): never => {
     throw new LatchkeyError('InvalidRequest', `pod.${field}: is missing or not a Kubernetes name`)
   }
-  if (!DNS_LABEL.test(namespace)) refuse('namespace')
-  if (!isSubdomain(name)) refuse('name')
-  if (!isSubdomain(serviceAccount)) refuse('service_account')
-}
-
-function isSubdomain(text: string): boolean {
-  return text.length <= MAX_SUBDOMAIN_CHARS && DNS_SUBDOMAIN.test(text)
+  if (!isDnsLabel(namespace)) refuse('namespace')
+  if (!isDnsSubdomain(name)) refuse('name')
+  if (!isDnsSubdomain(serviceAccount)) refuse('service_account')
 }

@@ -1,9 +1,6 @@
 import { LatchkeyError } from '../../core/errors.ts'
+import { isDnsLabel, isDnsSubdomain } from '../../core/kube-names.ts'
 import type { SecretRef } from './kube-client.ts'
-
-const DNS_LABEL = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/
-const DNS_SUBDOMAIN = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/
-const MAX_SUBDOMAIN_CHARS = 253
 
 /** The path of one Secret. Throws: InvalidRequest where a name could mean something else in a path. */
 export function secretPath(ref: SecretRef): string {
@@ -39,10 +36,10 @@ function secretsPath({ namespace }: SecretRef): string {
 }
 
 function checkNames({ namespace, name }: SecretRef): void {
-  if (!DNS_LABEL.test(namespace)) {
+  if (!isDnsLabel(namespace)) {
     throw new LatchkeyError('InvalidRequest', 'namespace: is not a Kubernetes namespace name')
   }
-  if (name.length > MAX_SUBDOMAIN_CHARS || !DNS_SUBDOMAIN.test(name)) {
+  if (!isDnsSubdomain(name)) {
     throw new LatchkeyError(
       'InvalidRequest',
       'secret: is not a Kubernetes Secret name (lower case letters, digits, "-" and ".")',
