@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { latchkeyVolume, reader, secret } from './kube-objects.ts'
-import { database, DB } from './latchkey.ts'
+import { until } from '../cluster/until.ts'
+import { database, DB, untilFile } from './latchkey.ts'
 import { cluster, csiVolumePath, makePlace, mountsOf, nodeStory, story } from './support.ts'
 
 const LIST = (folder: string): readonly string[] => [
@@ -141,21 +142,51 @@ nodeStory('the volume is a read-only tmpfs of its own, and gone with its pod', a
   )
 })
 
+const EXAMPLES = join(import.meta.dirname, '../../../deploy/examples')
+
+/** An example as shipped, but for its namespace and an image that the node has. */
+function example(file: string, namespace: string): string {
+  return readFileSync(join(EXAMPLES, file), 'utf8')
+    .replaceAll('namespace: default', `namespace: ${namespace}`)
+    .replace(/image: .*/, `image: ${cluster.consumerImage}\n      imagePullPolicy: IfNotPresent`)
+}
+
 story('the Python worker of the examples reads its username and password', async (t) => {
   const place = await makePlace(t)
-  const example = readFileSync(
-    join(import.meta.dirname, '../../../deploy/examples/python-worker.yaml'),
-    'utf8',
-  )
-  await place.applyYaml(
-    example
-      .replaceAll('namespace: default', `namespace: ${place.namespace}`)
-      .replace(
-        /image: python:.*/,
-        `image: ${cluster.consumerImage}\n      imagePullPolicy: IfNotPresent`,
-      ),
-  )
+  await place.applyYaml(example('python-worker.yaml', place.namespace))
   await place.waitForPod('python-worker')
-  const log = await place.kubectl('logs', 'python-worker', '--tail=1')
-  t.is(log, 'would sign in as worker with 9 characters\n')
+  await until(
+    async () => {
+      const log = await place.kubectl('logs', 'python-worker', '--tail=1')
+      return log === 'would sign in as worker with 9 characters\n' ? true : undefined
+    },
+    { what: 'the worker to say what it read', withinMs: 30_000 },
+  )
+  t.pass()
 })
+
+story('the example with items gets the file it asks for, and later the optional one', async (t) => {
+  const place = await makePlace(t)
+  await place.applyYaml(example('items.yaml', place.namespace))
+  await place.waitForPod('shop')
+  const folder = '/run/secrets/shop'
+  t.is(await place.execText('shop', ['cat', `${folder}/db/password`]), 'change-me')
+  t.is(await place.execText('shop', ['ls', folder]), 'db\n')
+  await place.apply(secret('feature-flags', { 'flags.json': '{}' }))
+  await untilFile(place, 'shop', `${folder}/flags.json`, '{}')
+})
+
+for (const overlay of ['outside-sources-only', 'kubernetes-1.34-or-older']) {
+  story(`the overlay ${overlay} is taken by the API server`, async (t) => {
+    const folder = join(import.meta.dirname, '../../../deploy/kustomize/overlays', overlay)
+    const { stdout } = await cluster.kubectl([
+      'apply',
+      '-k',
+      folder,
+      '--dry-run=server',
+      '-o',
+      'name',
+    ])
+    t.regex(stdout.toString(), /csidriver\.storage\.k8s\.io\/csi\.latchkey\.dev/)
+  })
+}

@@ -57,7 +57,11 @@ export async function untilFile(
   wanted: string,
 ): Promise<void> {
   await until(
-    async () => ((await place.execText(pod, ['cat', path])) === wanted ? true : undefined),
+    // Not there yet is not wrong yet.
+    async () => {
+      const text = await place.execText(pod, ['bash', '-c', `cat ${path} 2>/dev/null || true`])
+      return text === wanted ? true : undefined
+    },
     { what: `${path} in ${pod} to be ${wanted}`, withinMs: 90_000 },
   )
 }
