@@ -78,11 +78,7 @@ function configFor(folder: string, cluster: Minicluster): Config {
   return {
     ...config,
     kubelet: { root },
-    sockets: {
-      csi: `${root}/plugins/${config.driver}/csi.sock`,
-      registry: `${root}/plugins_registry`,
-      mount: `${folder}/mount/mount.sock`,
-    },
+    sockets: { mount: `${folder}/mount/mount.sock` },
     http: { address: '127.0.0.1', port: 0 },
   }
 }

@@ -11,10 +11,6 @@ export interface Config {
     readonly root: string
   }
   readonly sockets: {
-    /** Where kubelet calls the driver; follows from kubelet.root and driver. */
-    readonly csi: string
-    /** The folder in which kubelet looks for registration sockets; follows from kubelet.root. */
-    readonly registry: string
     /** Where the host side calls the daemon. */
     readonly mount: string
   }

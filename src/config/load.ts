@@ -96,11 +96,7 @@ function toConfig(words: Words, nodeFromEnvironment: string | undefined): Config
     audience,
     node: checkedNode(nodeFromEnvironment) ?? words.node,
     kubelet,
-    sockets: {
-      csi: `${kubelet.root}/plugins/${driver}/csi.sock`,
-      registry: `${kubelet.root}/plugins_registry`,
-      mount: sockets.mount,
-    },
+    sockets,
     volumes: {
       maxBytes: volumes.maxBytes,
       allowSwap: volumes.allowSwap,

@@ -3,8 +3,8 @@ import { join } from 'node:path'
 import test, { type ExecutionContext } from 'ava'
 import { checkConfig, loadConfig, nodeNameOf } from '../../src/config/load.ts'
 import { LatchkeyError } from '../../src/core/errors.ts'
-import { MAX_VOLUME_BYTES } from '../../src/wire/limits.ts'
 import { tempDir } from '../support/temp-dir.ts'
+import { MAX_VOLUME_BYTES } from '../../src/wire/limits.ts'
 
 function fileOf(t: ExecutionContext, content: string | Buffer): string {
   const file = join(tempDir(t), 'config.yaml')
@@ -24,11 +24,7 @@ test('without a file every word has its default', (t) => {
     audience: 'latchkey',
     node: undefined,
     kubelet: { root: '/var/lib/kubelet' },
-    sockets: {
-      csi: '/var/lib/kubelet/plugins/csi.latchkey.dev/csi.sock',
-      registry: '/var/lib/kubelet/plugins_registry',
-      mount: '/run/latchkey/mount/mount.sock',
-    },
+    sockets: { mount: '/run/latchkey/mount/mount.sock' },
     volumes: {
       maxBytes: MAX_VOLUME_BYTES,
       allowSwap: false,
@@ -51,14 +47,6 @@ test('without a file every word has its default', (t) => {
 
 test('an empty file says what no file says', (t) => {
   t.deepEqual(loadConfig({ file: fileOf(t, '') }), loadConfig({}))
-})
-
-test("kubelet's sockets follow its root folder and the driver's name", (t) => {
-  const file = fileOf(t, 'driver: csi.example.org\nkubelet:\n  root: /data/kubelet\n')
-  const { sockets } = loadConfig({ file })
-  t.is(sockets.csi, '/data/kubelet/plugins/csi.example.org/csi.sock')
-  t.is(sockets.registry, '/data/kubelet/plugins_registry')
-  t.is(sockets.mount, '/run/latchkey/mount/mount.sock')
 })
 
 test('nothing in it can be changed afterwards', (t) => {

@@ -39,11 +39,7 @@ class Node {
     const config = {
       ...loadConfig({}),
       kubelet: { root },
-      sockets: {
-        csi: join(root, 'plugins/csi.latchkey.dev/csi.sock'),
-        registry: join(root, 'plugins_registry'),
-        mount: join(folder, 'm/mount.sock'),
-      },
+      sockets: { mount: join(folder, 'm/mount.sock') },
       http: { address: '127.0.0.1', port: 0 },
     }
     const node = new Node(cluster, config)

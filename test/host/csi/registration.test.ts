@@ -1,6 +1,7 @@
 import { lstatSync, mkdirSync, readdirSync, renameSync, unlinkSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import test from 'ava'
+import { csiSocketPath, registrationSocketPath } from '../../../src/host/csi/csi-server.ts'
 import { until } from '../../support/until.ts'
 import { FakeClock } from '../../support/fake-clock.ts'
 import { callerOf, csiWorld, DRIVER, publishRequest, answerTo } from './csi-world.ts'
@@ -11,6 +12,15 @@ const LOOK_AND_PAUSE_MS = 10_000
 function inodeOf(path: string): number | undefined {
   return lstatSync(path, { throwIfNoEntry: false })?.ino
 }
+
+test("sockets lie below kubelet's root folder, under the driver's name", (t) => {
+  const [root, driver] = ['/data/kubelet', 'csi.example.org']
+  t.is(csiSocketPath(root, driver), '/data/kubelet/plugins/csi.example.org/csi.sock')
+  t.is(
+    registrationSocketPath(root, driver),
+    '/data/kubelet/plugins_registry/csi.example.org-reg.sock',
+  )
+})
 
 test('kubelet is told what it asks of a CSI plugin, with a plain path for an endpoint', async (t) => {
   const on = await csiWorld(t)
