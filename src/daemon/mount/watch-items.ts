@@ -1,7 +1,7 @@
 import { sleep } from '../../core/clock.ts'
 import type { Workload } from '../identity/workload.ts'
 import type { Item } from '../sources/item.ts'
-import { secretKeyOf, type SecretKey } from '../sources/collect.ts'
+import { secretKeyOf, type SecretKey } from '../sources/secret-key.ts'
 import type { Stages } from './stages.ts'
 
 /** Notices that some secret of a volume may have changed. Several at once count as one. */

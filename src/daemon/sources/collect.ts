@@ -10,8 +10,6 @@ import { secretKeyOf, type SecretKey } from './secret-key.ts'
 import type { Value } from './source.ts'
 import { wipeValue } from './value-bytes.ts'
 
-export { secretKeyOf, type SecretKey } from './secret-key.ts'
-
 /** A whole generation of a volume. The receiver owns the files' bytes and wipes them. */
 export interface Collected {
   readonly files: readonly VolumeFile[]

@@ -100,9 +100,8 @@ export function registrationSocketPath(kubeletRoot: string, driver: string): str
 
 function csiServices(options: CsiServerOptions, calls: UnaryOptions): readonly Service[] {
   const { Identity, Node } = loadCsi()
-  const isReady = (): boolean => true
   return [
-    { definition: Identity.service, handlers: identityService({ ...options, isReady }, calls) },
+    { definition: Identity.service, handlers: identityService(options, calls) },
     { definition: Node.service, handlers: nodeService(options, calls) },
   ]
 }

@@ -4,7 +4,6 @@ import { unary, type UnaryOptions } from '../../wire/unary.ts'
 export interface IdentityOptions {
   readonly driver: string
   readonly version: string
-  readonly isReady: () => boolean
 }
 
 /** kubelet never asks; liveness probes of the field do. */
@@ -15,6 +14,6 @@ export function identityService(options: IdentityOptions, calls: UnaryOptions): 
       vendorVersion: options.version,
     })),
     GetPluginCapabilities: unary('GetPluginCapabilities', calls, () => ({})),
-    Probe: unary('Probe', calls, () => ({ ready: { value: options.isReady() } })),
+    Probe: unary('Probe', calls, () => ({ ready: { value: true } })),
   }
 }
