@@ -13,8 +13,7 @@ const RULES: Rules = {
     'src/syscalls/': ['src/core/'],
     // Peer credentials are asked for on every socket; mounting is the host side's alone.
     'src/wire/': ['src/core/', 'src/syscalls/peer-credentials.ts'],
-    // The cap on a volume is the wire's: no file may promise more than fits into a message.
-    'src/config/': ['src/core/', 'src/wire/limits.ts'],
+    'src/config/': ['src/core/'],
     'src/observability/': ['src/core/'],
 
     'src/host/': [
@@ -37,12 +36,7 @@ const RULES: Rules = {
     'src/daemon/': ['src/core/', 'src/wire/', 'src/config/', 'src/observability/', 'src/daemon/'],
     'src/daemon/kube/': ['src/core/', 'src/wire/'],
     'src/daemon/identity/': ['src/core/', 'src/daemon/kube/'],
-    'src/daemon/sources/': [
-      'src/core/',
-      'src/wire/limits.ts',
-      'src/daemon/kube/',
-      'src/daemon/identity/',
-    ],
+    'src/daemon/sources/': ['src/core/', 'src/daemon/kube/', 'src/daemon/identity/'],
     'src/daemon/refresh/': ['src/core/', 'src/daemon/identity/', 'src/daemon/sources/'],
     'src/daemon/mount/': [
       'src/core/',

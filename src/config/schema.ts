@@ -1,5 +1,5 @@
 import * as z from 'zod'
-import { MAX_VOLUME_BYTES } from '../wire/limits.ts'
+import { MAX_VOLUME_BYTES } from '../core/limits.ts'
 import {
   absolutePath,
   audience,

@@ -1,15 +1,13 @@
 import { contentsDigest } from '../core/contents-digest.ts'
 import { LatchkeyError } from '../core/errors.ts'
+import { MAX_USER_OR_GROUP_ID, MAX_VOLUME_FILES } from '../core/limits.ts'
 import { parseSafePath } from '../core/safe-path.ts'
 import { SecretBytes } from '../core/secret-bytes.ts'
 import type { VolumeFile } from '../core/types.ts'
 import type { Contents__Output } from '../wire/gen/latchkey/mount/v1/Contents.ts'
 import type { File__Output } from '../wire/gen/latchkey/mount/v1/File.ts'
 
-/** As many as the daemon sends; a volume has inodes for three times that. */
-const MAX_FILES = 1024
 const MAX_MODE = 0o777
-const MAX_UID = 0xffff_fffe
 
 /** One generation of a volume's files, checked. */
 export interface Generation {
@@ -25,8 +23,8 @@ export interface Generation {
  * Throws: InvalidRequest, PayloadTooLarge; neither quotes a value.
  */
 export function parseContents(contents: Contents__Output, maxVolumeBytes: number): Generation {
-  if (contents.files.length > MAX_FILES) {
-    throw new LatchkeyError('PayloadTooLarge', `contents: more than ${MAX_FILES} files`)
+  if (contents.files.length > MAX_VOLUME_FILES) {
+    throw new LatchkeyError('PayloadTooLarge', `contents: more than ${MAX_VOLUME_FILES} files`)
   }
   const files = contents.files.map(parseFile)
   const bytes = files.reduce((sum, file) => sum + file.data.length, 0)
@@ -51,7 +49,7 @@ function parseFile(file: File__Output, index: number): VolumeFile {
   if (file.mode > MAX_MODE) {
     throw new LatchkeyError('InvalidRequest', `${field}.mode: more than the permission bits`)
   }
-  if (file.ownerUid > MAX_UID) {
+  if (file.ownerUid > MAX_USER_OR_GROUP_ID) {
     throw new LatchkeyError('InvalidRequest', `${field}.owner_uid: not a user id`)
   }
   return {

@@ -1,5 +1,4 @@
-/** Bytes of all files of one volume together; a Kubernetes Secret holds 1 MiB at most. */
-export const MAX_VOLUME_BYTES = 4 * 1024 * 1024
+import { MAX_VOLUME_BYTES } from '../core/limits.ts'
 
 /** gRPC's cap on one message of the mount API: the contents and room for their framing. */
 export const MAX_MOUNT_MESSAGE_BYTES = MAX_VOLUME_BYTES + 1024 * 1024

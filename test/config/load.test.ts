@@ -4,7 +4,7 @@ import test, { type ExecutionContext } from 'ava'
 import { checkConfig, loadConfig, nodeNameOf } from '../../src/config/load.ts'
 import { LatchkeyError } from '../../src/core/errors.ts'
 import { tempDir } from '../support/temp-dir.ts'
-import { MAX_VOLUME_BYTES } from '../../src/wire/limits.ts'
+import { MAX_VOLUME_BYTES } from '../../src/core/limits.ts'
 
 function fileOf(t: ExecutionContext, content: string | Buffer): string {
   const file = join(tempDir(t), 'config.yaml')

@@ -1,4 +1,5 @@
 import { LatchkeyError } from '../../core/errors.ts'
+import { MAX_TOKEN_BYTES } from '../../core/limits.ts'
 import type { SecretBytes } from '../../core/secret-bytes.ts'
 import { quoted } from '../kube/foreign-text.ts'
 
@@ -18,8 +19,6 @@ export interface NamedObject {
   readonly uid: string
 }
 
-// Tokens of pods have about 1 KiB; a header of more than 16 KiB would not reach an API server.
-const MAX_TOKEN_BYTES = 16 * 1024
 const MAX_AUDIENCES = 64
 const MAX_TEXT_CHARS = 1024
 const COMPACT_JWS = /^[\w-]+\.([\w-]+)\.[\w-]+$/

@@ -1,4 +1,5 @@
 import { LatchkeyError } from '../../core/errors.ts'
+import { MAX_TOKENS } from '../../core/limits.ts'
 import type { Pod, ServiceToken } from '../../core/types.ts'
 import { quoted } from '../kube/foreign-text.ts'
 import { decodeTokenClaims, nameToken } from './token-claims.ts'
@@ -14,9 +15,6 @@ export interface TokenSet {
   readonly reviewed: ClaimedToken
   readonly others: readonly ClaimedToken[]
 }
-
-// One per entry of the CSIDriver's tokenRequests; a cluster has a handful of audiences.
-const MAX_TOKENS = 16
 
 /**
  * Sorts a request's tokens and refuses, before anybody is asked, a set that contradicts itself or the

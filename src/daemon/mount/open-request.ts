@@ -1,15 +1,16 @@
 import { LatchkeyError } from '../../core/errors.ts'
+import {
+  MAX_ATTRIBUTE_BYTES,
+  MAX_ATTRIBUTES,
+  MAX_TOKEN_BYTES,
+  MAX_TOKENS,
+  MAX_USER_OR_GROUP_ID,
+} from '../../core/limits.ts'
 import { SecretBytes } from '../../core/secret-bytes.ts'
 import type { Pod, ServiceToken, VolumeRequest } from '../../core/types.ts'
 import type { Open__Output } from '../../wire/gen/latchkey/mount/v1/Open.ts'
 import type { Token__Output } from '../../wire/gen/latchkey/mount/v1/Token.ts'
 import { MAX_HOLD_MS } from '../../wire/limits.ts'
-
-const MAX_TOKENS = 16
-const MAX_TOKEN_BYTES = 16 * 1024
-const MAX_ATTRIBUTES = 64
-const MAX_ATTRIBUTE_BYTES = 64 * 1024
-const MAX_GID = 0xffff_fffe
 
 export interface OpenRequest {
   readonly volume: VolumeRequest
@@ -21,7 +22,8 @@ export function parseOpen(open: Open__Output): OpenRequest {
   if (open.volumeId === '') refuse('volume_id', 'is missing')
   if (open.targetPath === '') refuse('target_path', 'is missing')
   if (open.holdMs > MAX_HOLD_MS) refuse('hold_ms', `is more than ${MAX_HOLD_MS}`)
-  if (open.fsGroup !== undefined && open.fsGroup > MAX_GID) refuse('fs_group', 'is no group id')
+  if (open.fsGroup !== undefined && open.fsGroup > MAX_USER_OR_GROUP_ID)
+    refuse('fs_group', 'is no group id')
   return {
     volume: {
       volumeId: open.volumeId,

@@ -1,15 +1,14 @@
 import { LatchkeyError } from '../../core/errors.ts'
+import { MAX_VOLUME_BYTES, MAX_VOLUME_FILES } from '../../core/limits.ts'
 import { parseSafePath } from '../../core/safe-path.ts'
 import { SecretBytes } from '../../core/secret-bytes.ts'
 import type { VolumeFile } from '../../core/types.ts'
-import { MAX_VOLUME_BYTES } from '../../wire/limits.ts'
 import { quoted } from '../kube/foreign-text.ts'
 import { refuseCollisions } from './collisions.ts'
 import type { Item } from './item.ts'
 import { secretKeyOf, type SecretKey } from './secret-key.ts'
 import type { Value } from './source.ts'
 
-const MAX_FILES = 1024
 /** kubelet's mask for files of a volume with fsGroup: the group may always read. */
 const GROUP_READ = 0o440
 
@@ -34,10 +33,10 @@ export function assembleFiles(
   fsGroup: number | undefined,
 ): readonly VolumeFile[] {
   const placed = items.flatMap((item, index) => place(item, index, values.get(secretKeyOf(item))))
-  if (placed.length > MAX_FILES) {
+  if (placed.length > MAX_VOLUME_FILES) {
     throw new LatchkeyError(
       'PayloadTooLarge',
-      `the volume would have ${placed.length} files, ${MAX_FILES} are allowed; name single keys in items`,
+      `the volume would have ${placed.length} files, ${MAX_VOLUME_FILES} are allowed; name single keys in items`,
     )
   }
   refuseOversized(placed.reduce((sum, { data }) => sum + data.length, 0))

@@ -1,5 +1,6 @@
 import { LatchkeyError } from '../../core/errors.ts'
 import { isDnsLabel, isDnsSubdomain } from '../../core/kube-names.ts'
+import { MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTES, MAX_USER_OR_GROUP_ID } from '../../core/limits.ts'
 import { parseTargetPath } from '../../core/target-path.ts'
 import type { Pod, VolumeRequest } from '../../core/types.ts'
 import { volumeIdOf } from '../../core/volume-id.ts'
@@ -23,10 +24,6 @@ const KUBELET_KEYS: readonly string[] = [
   EPHEMERAL,
   TOKENS,
 ]
-
-const MAX_ATTRIBUTES = 64
-const MAX_ATTRIBUTE_BYTES = 64 * 1024
-const MAX_GID = 0xffff_fffe
 
 /**
  * kubelet's words made into ours. The secrets of the request are zeroed on return: what is needed of them
@@ -83,7 +80,7 @@ function parseCapability(capability: VolumeCapability__Output | null): number | 
   if (mount.mountFlags.length > 0) refuse('volume_capability.mount.mount_flags', 'must be empty')
   if (mount.volumeMountGroup === '') return undefined
   const gid = /^\d{1,10}$/.test(mount.volumeMountGroup) ? Number(mount.volumeMountGroup) : Infinity
-  if (gid > MAX_GID) refuse('spec.securityContext.fsGroup', 'is not a group id')
+  if (gid > MAX_USER_OR_GROUP_ID) refuse('spec.securityContext.fsGroup', 'is not a group id')
   return gid
 }
 

@@ -1,10 +1,9 @@
 import { LatchkeyError } from '../../core/errors.ts'
+import { MAX_TOKEN_BYTES, MAX_TOKENS } from '../../core/limits.ts'
 import { SecretBytes } from '../../core/secret-bytes.ts'
 import type { ServiceToken } from '../../core/types.ts'
 
 const MAX_JSON_BYTES = 128 * 1024
-const MAX_TOKENS = 16
-const MAX_TOKEN_CHARS = 16 * 1024
 const COMPACT_JWS = /^[\w-]+\.[\w-]+\.[\w-]+$/
 
 /**
@@ -46,7 +45,7 @@ function parseToken(audience: string, entry: unknown, field: string): ServiceTok
     return refuse(field, 'has an entry that is no map')
   const { token, expirationTimestamp } = entry as Readonly<Record<string, unknown>>
   const isToken =
-    typeof token === 'string' && token.length <= MAX_TOKEN_CHARS && COMPACT_JWS.test(token)
+    typeof token === 'string' && token.length <= MAX_TOKEN_BYTES && COMPACT_JWS.test(token)
   if (!isToken) return refuse(field, 'has an entry without a well-formed token')
   const expiresAtMs =
     typeof expirationTimestamp === 'string' ? Date.parse(expirationTimestamp) : Number.NaN

@@ -1,4 +1,5 @@
 import { closeSync } from 'node:fs'
+import { MAX_VOLUME_FILES } from '../../core/limits.ts'
 import type { VolumeFile } from '../../core/types.ts'
 import type { KernelFeatures } from '../../syscalls/kernel-features.ts'
 import {
@@ -24,8 +25,6 @@ export interface BuildOptions {
 const GENERATIONS = 3
 /** Every file takes whole pages, and a visible link with a long name takes one. */
 const PAGE_BYTES = 4096
-/** What the daemon allows. */
-const MAX_FILES = 1024
 /** Files, folders and links of all generations; a later one may have more of them than the first. */
 const MAX_INODES = 16_384
 
@@ -64,7 +63,10 @@ function tmpfsOptions(volume: Volume, options: BuildOptions): TmpfsOptions {
   const { fsGroup } = volume
   return {
     source: sourceOf(volume.volumeId),
-    size: String(GENERATIONS * (maxVolumeBytes + MAX_FILES * PAGE_BYTES) + MAX_FILES * PAGE_BYTES),
+    size: String(
+      GENERATIONS * (maxVolumeBytes + MAX_VOLUME_FILES * PAGE_BYTES) +
+        MAX_VOLUME_FILES * PAGE_BYTES,
+    ),
     nr_inodes: String(MAX_INODES),
     ...(fsGroup === undefined ? { mode: '1777' } : { mode: '3777', gid: String(fsGroup) }),
     ...(features.noswap ? { noswap: true as const } : {}),

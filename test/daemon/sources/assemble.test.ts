@@ -1,12 +1,12 @@
 import test from 'ava'
 import fc from 'fast-check'
 import { LatchkeyError } from '../../../src/core/errors.ts'
+import { MAX_VOLUME_BYTES } from '../../../src/core/limits.ts'
 import { assembleFiles } from '../../../src/daemon/sources/assemble.ts'
 import type { Item } from '../../../src/daemon/sources/item.ts'
 import { secretKeyOf, type SecretKey } from '../../../src/daemon/sources/secret-key.ts'
 import type { Value } from '../../../src/daemon/sources/source.ts'
 import { wipeValue } from '../../../src/daemon/sources/value-bytes.ts'
-import { MAX_VOLUME_BYTES } from '../../../src/wire/limits.ts'
 import { itemOf, textOf, valueOf } from './values.ts'
 
 /** Values of the Kubernetes source by secret. */
