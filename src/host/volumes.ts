@@ -5,9 +5,7 @@ import type { VolumeRequest } from '../core/types.ts'
 import { MAX_HOLD_MS } from '../wire/limits.ts'
 import { RecentRefusals } from './recent-refusals.ts'
 import { VolumeKeeper, type KeeperParts } from './volume-keeper.ts'
-import type { Volume, VolumeStats } from './volume/volume-store.ts'
-
-type VolumeName = Pick<Volume, 'volumeId' | 'targetPath'>
+import type { Volume, VolumeRef, VolumeStats } from './volume/volume-store.ts'
 
 /** kubelet gives a publish 2 minutes; an answer in half of that keeps its queue moving. */
 const PUBLISH_TIMEOUT_MS = 55_000
@@ -60,7 +58,7 @@ export class Volumes {
   }
 
   /** Zeroes, unlinks, unmounts and removes; the daemon is told afterwards, if it is there. */
-  async unpublish(volume: VolumeName): Promise<void> {
+  async unpublish(volume: VolumeRef): Promise<void> {
     const gone = new LatchkeyError('OperationPending', 'the volume is being unpublished')
     this.#keepers.get(volume.volumeId)?.freeze(gone)
     await this.#queue.run(volume.volumeId, () => {
@@ -73,7 +71,7 @@ export class Volumes {
   }
 
   /** undefined: no such volume at that place. */
-  stats(volume: VolumeName): VolumeStats | undefined {
+  stats(volume: VolumeRef): VolumeStats | undefined {
     if (!this.#parts.store.isMounted(volume)) return undefined
     return this.#parts.store.stats(volume)
   }
@@ -140,7 +138,7 @@ export class Volumes {
     return keeper.isReady && this.#parts.store.isMounted(keeper.volume)
   }
 
-  #remove(volume: VolumeName): void {
+  #remove(volume: VolumeRef): void {
     const done = this.#parts.metrics.startStage('remove')
     this.#parts.store.remove(volume)
     done()

@@ -14,10 +14,8 @@ import {
 } from './target-folder.ts'
 import { hasCode, volumeIo } from './volume-io.ts'
 import { readStats } from './volume-stats.ts'
-import type { Volume, VolumeStats, VolumeStore } from './volume-store.ts'
-import { wipeContents } from './wipe.ts'
-
-type VolumeName = Pick<Volume, 'volumeId' | 'targetPath'>
+import type { Volume, VolumeRef, VolumeStats, VolumeStore } from './volume-store.ts'
+import { wipeFolder } from './wipe.ts'
 
 /** Lies beside a target, says that the folder is a volume of ours, and holds its fsGroup. */
 const MARKER = '.latchkey'
@@ -48,7 +46,7 @@ export class DirectoryStore implements VolumeStore {
           try {
             this.#write(fd, volume, files)
           } catch (thrown) {
-            wipeContents(pathIn(fd))
+            wipeFolder(pathIn(fd))
             rmSync(markerOf(parent))
             throw thrown
           }
@@ -69,7 +67,7 @@ export class DirectoryStore implements VolumeStore {
     })
   }
 
-  remove(volume: VolumeName): void {
+  remove(volume: VolumeRef): void {
     volumeIo('removing the volume', true, () => {
       try {
         this.#withParent(volume, (parent) => {
@@ -83,7 +81,7 @@ export class DirectoryStore implements VolumeStore {
     })
   }
 
-  isMounted(volume: VolumeName): boolean {
+  isMounted(volume: VolumeRef): boolean {
     try {
       return this.#withParent(volume, isWhole)
     } catch {
@@ -108,7 +106,7 @@ export class DirectoryStore implements VolumeStore {
     return this.#withVolume('reading the volume', volume, (fd) => digestOf(pathIn(fd)))
   }
 
-  stats(volume: VolumeName): VolumeStats {
+  stats(volume: VolumeRef): VolumeStats {
     return this.#withVolume('reading the volume', volume, (fd) => readStats(pathIn(fd)))
   }
 
@@ -116,7 +114,7 @@ export class DirectoryStore implements VolumeStore {
     writeGeneration(pathIn(fd), files, { fsGroup, isRequired: false }, this.#now())
   }
 
-  #withVolume<T>(step: string, volume: VolumeName, use: (fd: number) => T): T {
+  #withVolume<T>(step: string, volume: VolumeRef, use: (fd: number) => T): T {
     return volumeIo(step, true, () =>
       this.#withParent(volume, (parent) => {
         if (!isWhole(parent)) throw new LatchkeyError('VolumeIo', 'no volume lies at the target')
@@ -126,7 +124,7 @@ export class DirectoryStore implements VolumeStore {
   }
 
   #withParent<T>(
-    { targetPath }: Pick<VolumeName, 'targetPath'>,
+    { targetPath }: Pick<VolumeRef, 'targetPath'>,
     use: (parent: TargetParent) => T,
   ): T {
     return withTargetParent(this.#kubeletRoot, targetPath, use)
@@ -151,7 +149,7 @@ function removeMarked(parent: TargetParent): void {
   if (!existsSync(markerOf(parent))) return
   if (existsSync(parent.target)) {
     withTarget(parent, (fd) => {
-      wipeContents(pathIn(fd))
+      wipeFolder(pathIn(fd))
     })
   }
   removeTarget(parent)

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { LatchkeyError } from '../../core/errors.ts'
 import { parseTargetPath } from '../../core/target-path.ts'
 import { volumeIdOf } from '../../core/volume-id.ts'
+import type { VolumeRef } from './volume-store.ts'
 
 /** One line of /proc/PID/mountinfo, see proc_pid_mountinfo(5). */
 export interface Mount {
@@ -65,13 +66,8 @@ export function mountIdOf(fd: number): number {
   return Number(id)
 }
 
-export interface FoundVolume {
-  readonly volumeId: string
-  readonly targetPath: string
-}
-
 /** Our volumes among a node's mounts; mounts that are stacked at one target are one volume. */
-export function findVolumes(mounts: readonly Mount[], kubeletRoot: string): readonly FoundVolume[] {
+export function findVolumes(mounts: readonly Mount[], kubeletRoot: string): readonly VolumeRef[] {
   const found = mounts.flatMap((mount) => {
     const targetPath = mount.mountPoint
     const volumeId = volumeIdAt(targetPath, kubeletRoot)

@@ -5,7 +5,7 @@ import { cloneWritable, unmount, unmountLazily } from '../../syscalls/mount-api.
 import { pathIn } from './held-folder.ts'
 import { isMountPoint, removeTarget, withTarget, type TargetParent } from './target-folder.ts'
 import { volumeIo } from './volume-io.ts'
-import { wipeContents } from './wipe.ts'
+import { wipeFolder } from './wipe.ts'
 
 /** Reports whether an open folder is the root of the volume that is to go. */
 type IsOurs = (folderFd: number) => boolean
@@ -66,7 +66,7 @@ function refusal(why: string): LatchkeyError {
 function emptyOut(rootFd: number): void {
   const clone = cloneWritable(rootFd)
   try {
-    wipeContents(pathIn(clone))
+    wipeFolder(pathIn(clone))
   } finally {
     closeSync(clone)
   }

@@ -13,7 +13,7 @@ import { buildVolume, type BuildOptions } from './tmpfs-build.ts'
 import { removeVolume } from './tmpfs-remove.ts'
 import { hasCode, volumeIo } from './volume-io.ts'
 import { readStats } from './volume-stats.ts'
-import type { Volume, VolumeStats, VolumeStore } from './volume-store.ts'
+import type { Volume, VolumeRef, VolumeStats, VolumeStore } from './volume-store.ts'
 
 export interface TmpfsStoreOptions {
   readonly kubeletRoot: string
@@ -25,8 +25,6 @@ export interface TmpfsStoreOptions {
   readonly selinuxContext?: string | undefined
   readonly now: () => Date
 }
-
-type VolumeName = Pick<Volume, 'volumeId' | 'targetPath'>
 
 const SETGID = 0o2000
 
@@ -69,7 +67,7 @@ export class TmpfsStore implements VolumeStore {
     })
   }
 
-  remove(volume: VolumeName): void {
+  remove(volume: VolumeRef): void {
     volumeIo('removing the volume', true, () => {
       const { kubeletRoot } = this.#options
       try {
@@ -84,7 +82,7 @@ export class TmpfsStore implements VolumeStore {
     this.#known.forget(volume.volumeId)
   }
 
-  isMounted(volume: VolumeName): boolean {
+  isMounted(volume: VolumeRef): boolean {
     return volumeIo('looking for the volume', true, () => {
       try {
         return this.#withTarget(volume, (fd) => this.#known.isRoot(volume.volumeId, fd))
@@ -115,18 +113,18 @@ export class TmpfsStore implements VolumeStore {
     return this.#read(volume, (root) => digestOf(root))
   }
 
-  stats(volume: VolumeName): VolumeStats {
+  stats(volume: VolumeRef): VolumeStats {
     return this.#read(volume, (root) => readStats(root))
   }
 
-  #read<T>(volume: VolumeName, read: (root: string) => T): T {
+  #read<T>(volume: VolumeRef, read: (root: string) => T): T {
     return volumeIo('reading the volume', true, () =>
       this.#withRoot(volume, (fd) => read(pathIn(fd))),
     )
   }
 
   /** Lends a view of the volume that only this process has and may write through. */
-  #withWritable(volume: VolumeName, write: (root: string) => void): void {
+  #withWritable(volume: VolumeRef, write: (root: string) => void): void {
     this.#withRoot(volume, (fd) => {
       const clone = cloneWritable(fd)
       try {
@@ -137,7 +135,7 @@ export class TmpfsStore implements VolumeStore {
     })
   }
 
-  #withRoot<T>(volume: VolumeName, use: (rootFd: number) => T): T {
+  #withRoot<T>(volume: VolumeRef, use: (rootFd: number) => T): T {
     return this.#withTarget(volume, (fd) => {
       if (!this.#known.isRoot(volume.volumeId, fd)) {
         throw new LatchkeyError('VolumeIo', 'what is mounted at the target is not this volume')
@@ -146,7 +144,7 @@ export class TmpfsStore implements VolumeStore {
     })
   }
 
-  #withTarget<T>({ targetPath }: VolumeName, use: (fd: number) => T): T {
+  #withTarget<T>({ targetPath }: VolumeRef, use: (fd: number) => T): T {
     return withTargetParent(this.#options.kubeletRoot, targetPath, (parent) =>
       withTarget(parent, use),
     )

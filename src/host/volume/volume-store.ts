@@ -8,6 +8,9 @@ export interface Volume {
   readonly fsGroup: number | undefined
 }
 
+/** Which volume is meant: an id alone could be another volume's at that target. */
+export type VolumeRef = Pick<Volume, 'volumeId' | 'targetPath'>
+
 export interface VolumeStats {
   readonly bytes: Usage
   readonly inodes: Usage
@@ -39,10 +42,10 @@ export interface VolumeStore {
   prune(volume: Volume): void
 
   /** Zeroes, unlinks, unmounts and removes the target. Already gone is fine. */
-  remove(volume: Pick<Volume, 'volumeId' | 'targetPath'>): void
+  remove(volume: VolumeRef): void
 
   /** Reports whether this very volume is mounted at its target. */
-  isMounted(volume: Pick<Volume, 'volumeId' | 'targetPath'>): boolean
+  isMounted(volume: VolumeRef): boolean
 
   /** Every volume of ours on this node, whoever made it; a strange entry is left out, never thrown over. */
   list(): readonly Volume[]
@@ -51,5 +54,5 @@ export interface VolumeStore {
   digest(volume: Volume): Buffer
 
   /** Space and inodes of the volume, in the units of statfs(2): bytes and counts. */
-  stats(volume: Pick<Volume, 'volumeId' | 'targetPath'>): VolumeStats
+  stats(volume: VolumeRef): VolumeStats
 }

@@ -21,7 +21,7 @@ const ZEROS = Buffer.alloc(64 * 1024)
  *
  * Throws: errors of node:fs.
  */
-export function wipeContents(root: string): void {
+export function wipeFolder(root: string): void {
   withFolder(`${root}/.`, (fd) => {
     walk(fd, ({ entry, path }) => {
       if (entry.isFile()) zero(path)

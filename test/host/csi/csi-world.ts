@@ -14,7 +14,7 @@ import {
 } from '../../../src/host/csi/csi-server.ts'
 import type { RegistrationState } from '../../../src/host/csi/csi-server.ts'
 import type { VolumePort } from '../../../src/host/csi/volume-port.ts'
-import type { Volume, VolumeStats } from '../../../src/host/volume/volume-store.ts'
+import type { VolumeRef, VolumeStats } from '../../../src/host/volume/volume-store.ts'
 import { createLogger } from '../../../src/observability/log.ts'
 import { loadCsi, loadRegistration } from '../../../src/wire/protos.ts'
 import { unixChannel } from '../../../src/wire/unix-channel.ts'
@@ -29,12 +29,10 @@ export const TOKENS_KEY = 'csi.storage.k8s.io/serviceAccount.tokens'
 
 const MAX_CLIENT_MESSAGE_BYTES = 16 * 1024 * 1024
 
-type VolumeName = Pick<Volume, 'volumeId' | 'targetPath'>
-
 /** The host's story in one map: remembers what was published, fails when told to. */
 export class FakeVolumes implements VolumePort {
   readonly published: VolumeRequest[] = []
-  readonly unpublished: VolumeName[] = []
+  readonly unpublished: VolumeRef[] = []
   readonly #there = new Map<string, string>()
   fails: LatchkeyError | undefined
   /** While set, a publish waits for this, or for its caller to hang up. */
@@ -47,14 +45,14 @@ export class FakeVolumes implements VolumePort {
     this.#there.set(request.volumeId, request.targetPath)
   }
 
-  unpublish(volume: VolumeName): Promise<void> {
+  unpublish(volume: VolumeRef): Promise<void> {
     this.unpublished.push(volume)
     if (this.fails !== undefined) return Promise.reject(this.fails)
     this.#there.delete(volume.volumeId)
     return Promise.resolve()
   }
 
-  stats({ volumeId, targetPath }: VolumeName): VolumeStats | undefined {
+  stats({ volumeId, targetPath }: VolumeRef): VolumeStats | undefined {
     if (this.#there.get(volumeId) !== targetPath) return undefined
     return {
       bytes: { total: 1_048_576, used: 12_288, available: 1_036_288 },

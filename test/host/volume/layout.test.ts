@@ -15,7 +15,7 @@ import { LatchkeyError } from '../../../src/core/errors.ts'
 import type { VolumeFile } from '../../../src/core/types.ts'
 import { pruneGenerations, writeGeneration } from '../../../src/host/volume/layout.ts'
 import { digestOf } from '../../../src/host/volume/read-back.ts'
-import { wipeContents } from '../../../src/host/volume/wipe.ts'
+import { wipeFolder } from '../../../src/host/volume/wipe.ts'
 import { withFsFaults } from '../../support/fs-faults.ts'
 import { tempDir } from '../../support/temp-dir.ts'
 import { until } from '../../support/until.ts'
@@ -147,7 +147,7 @@ test('a wipe follows no link and zeroes nothing outside', (t) => {
   write(root, [fileOf('a/b', '1')])
   symlinkSync(outside, `${root}/folder-link`)
   symlinkSync(`${outside}/precious`, `${root}/file-link`)
-  wipeContents(root)
+  wipeFolder(root)
   t.deepEqual(readdirSync(root), [])
   t.is(readFileSync(`${outside}/precious`, 'utf8'), 'x')
   t.true(existsSync(root))
