@@ -12,9 +12,9 @@ const AUDIENCE = ''
  * Secrets of the pod's own namespace, read with the pod's own token: Kubernetes' RBAC decides, and there is
  * nobody else's right to fall back on.
  */
-export function createKubernetesSource(kube: KubeClient, name = 'kubernetes'): Source {
+export function createKubernetesSource(kube: KubeClient): Source {
   return {
-    name,
+    name: 'kubernetes',
     audience: AUDIENCE,
 
     async fetch(workload, secret, signal) {
