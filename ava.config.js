@@ -1,5 +1,5 @@
 export default {
-  files: ['test/**/*.test.ts', '!test/e2e/**', '!test/bench/**'],
+  files: ['test/**/*.test.ts', '!test/e2e/**'],
   extensions: ['ts'],
   // Mount namespaces, umask and koffi belong to a process, not to a worker thread.
   workerThreads: false,

@@ -11,7 +11,7 @@ export function commandLinePage(): readonly string[] {
   return [
     '# Command line',
     '',
-    'In this repository `npm run latchkey -- COMMAND`, in the image `latchkey COMMAND`.',
+    'In this repository `npm run latchkey -- COMMAND`, of the image its arguments: `docker run IMAGE COMMAND`.',
     '',
     ...table(
       ['command', 'what it does'],

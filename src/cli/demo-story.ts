@@ -26,7 +26,7 @@ export async function tellStory(narrator: Narrator, mayMount: boolean): Promise<
     await stage.stop()
   }
   narrator.say()
-  narrator.say('All of it happened as told. Next: kubectl apply -k deploy/kustomize/base')
+  narrator.say('All of it happened as told. Next: docs/install.md')
 }
 
 async function introduce(narrator: Narrator, { cluster, store }: DemoStage): Promise<void> {

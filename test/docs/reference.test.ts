@@ -7,7 +7,7 @@ import { parseConfig } from '../../src/config/parse.ts'
 
 const DOCS = new URL('../../docs', import.meta.url).pathname
 
-test('the generated pages are what the sources say; `node docs/generate.ts` writes them', async (t) => {
+test('the generated pages are what the sources say; `npm run docs` writes them', async (t) => {
   for (const { path, text } of await renderPages(DOCS)) {
     t.is(readFileSync(join(DOCS, path), 'utf8'), text, path)
   }
