@@ -38,7 +38,7 @@ const CONFIG: Flag = {
 export const COMMANDS: readonly Command[] = [
   {
     name: 'host',
-    summary: 'run the host side: serve kubelet, build volumes; root, no calls to the network',
+    summary: 'run the host side: serve kubelet, build volumes; as root, off the network',
     operands: [],
     flags: [CONFIG],
     run: async ({ flags }) => (await import('./host.ts')).runHost(configOf(flags)),
