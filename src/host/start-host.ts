@@ -21,8 +21,6 @@ export interface HostOptions {
 }
 
 export interface RunningHost {
-  /** Whether kubelet has confirmed the driver. */
-  readonly registration: RegistrationState
   /** Leaves every mount in place; the next process adopts them. */
   stop(): Promise<void>
 }
@@ -76,9 +74,6 @@ export async function startHost(options: HostOptions): Promise<RunningHost> {
   log.info({ version, node: options.nodeName, count: volumes.count().mounted }, 'host side started')
 
   return {
-    get registration() {
-      return registration
-    },
     async stop() {
       // First, so that publishes that are being held are answered and need not be waited for.
       volumes.stop()
