@@ -1,4 +1,4 @@
-import { mkdir, readFile } from 'node:fs/promises'
+import { mkdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { systemClock } from '../core/clock.ts'
 import type { Clock } from '../core/clock.ts'
@@ -15,6 +15,7 @@ import { PodTokens } from './pod-tokens.ts'
 import { KUBELET_RETRY } from './retry-backoff.ts'
 import type { RetryLimits } from './retry-backoff.ts'
 import { findVolumes, volumeFolder } from './volume-folder.ts'
+import type { FoundVolumes } from './volume-folder.ts'
 
 export interface KubeletSettings {
   /** The CSIDriver objects of the cluster. Default: Latchkey's. */
@@ -65,14 +66,14 @@ export class Kubelet {
   }
 
   /** Takes up what lies on the disk, then follows plugins and pods. */
-  async start(): Promise<void> {
+  start(): void {
     if (this.#life !== undefined) return
     const { root, clock, objects, isApiUp, retry = KUBELET_RETRY } = this.#options
     const registry = join(root, 'plugins_registry')
     for (const folder of ['pods', 'plugins', 'plugins_registry']) {
-      await mkdir(join(root, folder), { recursive: true, mode: 0o750 })
+      mkdirSync(join(root, folder), { recursive: true, mode: 0o750 })
     }
-    const found = await findVolumes(root)
+    const found = findVolumes(root)
     const onChange = (): void => {
       this.#tell()
     }
@@ -105,7 +106,7 @@ export class Kubelet {
   /** Publishes every volume of a living pod again, with new tokens. */
   async restart(): Promise<void> {
     await this.stop()
-    await this.start()
+    this.start()
   }
 
   get drivers(): readonly RegisteredDriver[] {
@@ -156,7 +157,8 @@ export class Kubelet {
 
   /** What a container of the pod reads there. Rejects as fs does. */
   readFile(pod: PodRef, volumeName: string, path: string): Promise<Buffer> {
-    return readFile(join(this.targetPath(pod, volumeName), path))
+    // Synchronous for the sake of mounts, see volume-folder.ts.
+    return Promise.try(() => readFileSync(join(this.targetPath(pod, volumeName), path)))
   }
 
   /**
@@ -184,22 +186,25 @@ export class Kubelet {
     })
   }
 
-  /** Deletes every pod of this node and waits for their volumes to be unpublished. Throws: Timeout. */
+  /**
+   * Deletes every pod of this node and waits for their volumes to be unpublished.
+   * Throws: Timeout, at once where there is no driver to do it.
+   */
   async drain(timeoutMs = WAIT_MS): Promise<void> {
     const { objects, nodeName } = this.#options
     for (const pod of objects.pods.listOn(nodeName)) objects.deletePod(pod)
     const left = (): readonly PodSync[] => [...(this.#life?.pods.values() ?? [])]
-    await this.#await(
-      timeoutMs,
-      () => left().length === 0,
-      () => {
-        const obstacles = left().flatMap((pod) => pod.obstacles)
-        return `${left().length} pods are not gone: ${obstacles.join('; ')}`
-      },
-    )
+    const describe = (): string => {
+      const obstacles = left().flatMap((pod) => pod.obstacles)
+      return `${left().length} pods are not gone: ${obstacles.join('; ')}`
+    }
+    const isOver = (): boolean => left().length === 0 || this.drivers.length === 0
+    await this.#await(timeoutMs, isOver, describe)
+    if (left().length > 0)
+      throw new LatchkeyError('Timeout', `no driver is registered: ${describe()}`)
   }
 
-  #takeUp(life: Life, found: Awaited<ReturnType<typeof findVolumes>>): void {
+  #takeUp(life: Life, found: FoundVolumes): void {
     for (const [uid, volumes] of found) {
       const pod = this.#options.objects.pods.get(uid)
       const sync = new PodSync(this.#podParts(life), uid, pod, volumes)

@@ -8,6 +8,7 @@ import { ClusterObjects } from './cluster-objects.ts'
 import { Kubelet } from './kubelet.ts'
 import type { KubeletSettings } from './kubelet.ts'
 import type { ServingPki } from './pki.ts'
+import { findMountPoints } from './volume-folder.ts'
 
 export interface MiniclusterOptions {
   /** A folder for everything that needs one; short, for unix sockets will lie in it. */
@@ -59,7 +60,7 @@ export async function startMinicluster(options: MiniclusterOptions): Promise<Min
   const isApiUp = (): boolean => api.isUp
   const own = { root: kubeletRoot, nodeName, objects, isApiUp, clock }
   const kubelet = new Kubelet({ ...options.kubelet, ...own })
-  await kubelet.start()
+  kubelet.start()
   return {
     nodeName,
     objects,
@@ -68,8 +69,8 @@ export async function startMinicluster(options: MiniclusterOptions): Promise<Min
     kubeletRoot,
     kubeconfigFile,
     async stop() {
-      // Without a driver nobody could unpublish, and there is nothing to wait for.
-      if (kubelet.drivers.length > 0) await kubelet.drain().catch(() => undefined)
+      // What is left mounted is found below.
+      await kubelet.drain().catch(() => undefined)
       await kubelet.stop()
       await api.stop()
       objects.secrets.wipe()
@@ -80,14 +81,10 @@ export async function startMinicluster(options: MiniclusterOptions): Promise<Min
 
 function removeFiles(kubeletRoot: string, kubeconfigFile: string): void {
   rmSync(kubeconfigFile, { force: true })
-  try {
-    rmSync(kubeletRoot, { recursive: true, force: true })
-  } catch (thrown) {
-    // EBUSY or EROFS: a volume of a driver that left before its pods did.
-    throw new LatchkeyError(
-      'VolumeIo',
-      `${kubeletRoot}: cannot be removed, for volumes are mounted in it still`,
-      { cause: thrown },
-    )
+  // A driver left before its pods did; what is mounted is not ours to empty.
+  const [mounted] = findMountPoints(kubeletRoot)
+  if (mounted !== undefined) {
+    throw new LatchkeyError('VolumeIo', `${mounted}: is mounted still, and was not removed`)
   }
+  rmSync(kubeletRoot, { recursive: true, force: true })
 }

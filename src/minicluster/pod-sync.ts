@@ -27,7 +27,6 @@ export class PodSync {
   #isStarted = false
   #isStopped = false
   #cancelSync: (() => void) | undefined
-  #cleaning: Promise<void> | undefined
 
   /** `found`: its volumes that an earlier kubelet left; `pod` undefined: there is nothing else of it. */
   constructor(
@@ -105,13 +104,12 @@ export class PodSync {
     this.#isStopped = true
     this.#cancelSync?.()
     await Promise.all(this.#volumes.map((volume) => volume.stop()))
-    await this.#cleaning
   }
 
   #review(): void {
     if (this.#isStopped) return
     if (this.#isTerminating) {
-      if (this.#volumes.every(({ isGone }) => isGone)) this.#cleaning ??= this.#cleanUp()
+      if (this.#volumes.every(({ isGone }) => isGone)) this.#cleanUp()
     } else if (!this.#isStarted && this.#volumes.every(({ isMounted }) => isMounted)) {
       this.#isStarted = true
       const isNew = this.#parts.objects.pods.get(this.uid)?.phase === 'Pending'
@@ -121,8 +119,9 @@ export class PodSync {
     this.#parts.onChange()
   }
 
-  async #cleanUp(): Promise<void> {
-    await removePodFolder(this.#parts.root, this.uid)
+  #cleanUp(): void {
+    if (this.#isGone) return
+    removePodFolder(this.#parts.root, this.uid)
     this.#parts.tokens.forget(this.uid)
     this.#isGone = true
     this.#parts.objects.pods.remove(this.uid)

@@ -54,7 +54,7 @@ export function judgeClaims(
   if (account?.uid !== serviceaccount.uid) return INVALIDATED
   if (pod === undefined) return undefined
   const stored = pods.get(pod.uid)
-  if (stored === undefined || stored.name !== pod.name) return INVALIDATED
+  if (stored === undefined) return INVALIDATED
   const endedAtMs = stored.deletionAtMs ?? Number.POSITIVE_INFINITY
   return endedAtMs < nowMs - LEEWAY_MS ? INVALIDATED : undefined
 }

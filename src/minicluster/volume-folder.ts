@@ -1,5 +1,16 @@
-import { lstat, mkdir, readdir, readFile, rmdir, unlink, writeFile } from 'node:fs/promises'
+import {
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmdirSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { dirname, join } from 'node:path'
+
+// All of it is synchronous: a mount namespace that was entered by unshare(2) is the main thread's alone,
+// and the thread pool behind node:fs/promises would see other mounts than the driver makes.
 
 /** Where a volume of a pod lies. */
 export interface VolumeFolder {
@@ -28,13 +39,10 @@ export function volumeFolder(root: string, podUid: string, volumeName: string): 
 }
 
 /** Makes the parent, and nothing at the target. Answers what stands in the way: undefined, nothing. */
-export async function prepareFolder(
-  { parent }: VolumeFolder,
-  data: VolumeData,
-): Promise<string | undefined> {
+export function prepareFolder({ parent }: VolumeFolder, data: VolumeData): string | undefined {
   try {
-    await mkdir(parent, { recursive: true, mode: 0o750 })
-    await writeFile(join(parent, DATA_FILE), `${JSON.stringify(data)}\n`)
+    mkdirSync(parent, { recursive: true, mode: 0o750 })
+    writeFileSync(join(parent, DATA_FILE), `${JSON.stringify(data)}\n`)
     return undefined
   } catch (thrown) {
     return `failed to create dir "${parent}": ${String(errorCode(thrown))}`
@@ -46,43 +54,53 @@ export async function prepareFolder(
  * the way: undefined, nothing. A target that is a mount point still is kept without a word, as kubelet
  * keeps it.
  */
-export async function removeFolder(folder: VolumeFolder): Promise<string | undefined> {
-  if (await isMountPoint(folder.target)) return undefined
-  const failure = await removeIfThere(folder.target, rmdir)
+export function removeFolder(folder: VolumeFolder): string | undefined {
+  if (isMountPoint(folder.target)) return undefined
+  const failure = removeIfThere(folder.target, rmdirSync)
   if (failure !== undefined) return failure
   return (
-    (await removeIfThere(join(folder.parent, DATA_FILE), unlink)) ??
-    (await removeIfThere(folder.parent, rmdir))
+    removeIfThere(join(folder.parent, DATA_FILE), unlinkSync) ??
+    removeIfThere(folder.parent, rmdirSync)
   )
 }
 
 /** A mount of another file system; a bind mount of the same one is not recognised. */
-export async function isMountPoint(path: string): Promise<boolean> {
+export function isMountPoint(path: string): boolean {
   try {
-    const [own, parent] = await Promise.all([lstat(path), lstat(dirname(path))])
-    return own.dev !== parent.dev
+    return lstatSync(path).dev !== lstatSync(dirname(path)).dev
   } catch {
     return false
   }
 }
 
 /** Takes away the pod's folders that are empty. */
-export async function removePodFolder(root: string, podUid: string): Promise<void> {
+export function removePodFolder(root: string, podUid: string): void {
   const csi = podVolumesFolder(root, podUid)
   for (const path of [csi, dirname(csi), dirname(dirname(csi))]) {
-    await removeIfThere(path, rmdir)
+    removeIfThere(path, rmdirSync)
   }
 }
 
+/** Pod uid to the pod's volumes by name. */
+export type FoundVolumes = ReadonlyMap<string, ReadonlyMap<string, VolumeData>>
+
+/** Every target below the folder that is a mount point still. */
+export function findMountPoints(root: string): readonly string[] {
+  return namesIn(join(root, 'pods'))
+    .flatMap((uid) =>
+      namesIn(podVolumesFolder(root, uid)).map((name) => volumeFolder(root, uid, name)),
+    )
+    .map(({ target }) => target)
+    .filter(isMountPoint)
+}
+
 /** What an earlier kubelet left on the disk: pod uid to its volumes. Unreadable records are left out. */
-export async function findVolumes(
-  root: string,
-): Promise<ReadonlyMap<string, ReadonlyMap<string, VolumeData>>> {
+export function findVolumes(root: string): FoundVolumes {
   const found = new Map<string, ReadonlyMap<string, VolumeData>>()
-  for (const uid of await namesIn(join(root, 'pods'))) {
+  for (const uid of namesIn(join(root, 'pods'))) {
     const volumes = new Map<string, VolumeData>()
-    for (const name of await namesIn(podVolumesFolder(root, uid))) {
-      const data = await readData(volumeFolder(root, uid, name))
+    for (const name of namesIn(podVolumesFolder(root, uid))) {
+      const data = readData(volumeFolder(root, uid, name))
       if (data !== undefined) volumes.set(name, data)
     }
     if (volumes.size > 0) found.set(uid, volumes)
@@ -94,24 +112,25 @@ function podVolumesFolder(root: string, podUid: string): string {
   return join(root, 'pods', podUid, 'volumes', PLUGIN_FOLDER)
 }
 
-async function readData({ parent }: VolumeFolder): Promise<VolumeData | undefined> {
+function readData({ parent }: VolumeFolder): VolumeData | undefined {
   try {
-    return JSON.parse(await readFile(join(parent, DATA_FILE), 'utf8')) as VolumeData
+    return JSON.parse(readFileSync(join(parent, DATA_FILE), 'utf8')) as VolumeData
   } catch {
     return undefined
   }
 }
 
-async function namesIn(folder: string): Promise<readonly string[]> {
-  return readdir(folder).catch(() => [])
+function namesIn(folder: string): readonly string[] {
+  try {
+    return readdirSync(folder)
+  } catch {
+    return []
+  }
 }
 
-async function removeIfThere(
-  path: string,
-  remove: (path: string) => Promise<void>,
-): Promise<string | undefined> {
+function removeIfThere(path: string, remove: (path: string) => void): string | undefined {
   try {
-    await remove(path)
+    remove(path)
     return undefined
   } catch (thrown) {
     const code = errorCode(thrown)

@@ -71,7 +71,7 @@ export async function publishVolume(
   if (tokens instanceof LatchkeyError) {
     return transient(`failed to get service account token attributes: ${tokens.message}`)
   }
-  const obstacle = await prepareFolder(folder, volumeData(task))
+  const obstacle = prepareFolder(folder, volumeData(task))
   if (obstacle !== undefined) return transient(obstacle)
   // Asked again, for SINGLE_NODE_MULTI_WRITER.
   const again = await parts.csi.getCapabilities(call())
@@ -96,18 +96,18 @@ export async function unpublishVolume(
   const request = { volumeId, targetPath: folder.target }
   const { failure } = await parts.csi.unpublish(call, request)
   if (failure !== undefined) return { kind: 'failed', message: formatFailure(failure) }
-  const obstacle = await removeFolder(folder)
+  const obstacle = removeFolder(folder)
   if (obstacle !== undefined) return { kind: 'failed', message: obstacle }
-  if (!(await isMountPoint(folder.target))) return { kind: 'removed' }
+  if (!isMountPoint(folder.target)) return { kind: 'removed' }
   // kubelet believes the driver and does not ask again; the pod hangs.
   return { kind: 'stuck', message: `${folder.target} is a mount point after NodeUnpublishVolume` }
 }
 
-async function publishFailed(failure: RpcFailure, task: PublishTask): Promise<PublishOutcome> {
+function publishFailed(failure: RpcFailure, task: PublishTask): PublishOutcome {
   const message = formatFailure(failure)
   if (isUncertain(failure)) return { kind: 'uncertain', message }
   if (!task.cleansUp) return { kind: 'final', message }
-  const obstacle = await removeFolder(task.folder)
+  const obstacle = removeFolder(task.folder)
   return { kind: 'final', message: obstacle ?? message }
 }
 

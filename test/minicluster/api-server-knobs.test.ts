@@ -134,6 +134,22 @@ test('an open watch goes on after a compaction, which only new ones feel', async
   )
 })
 
+test('a version from the future is waited for in silence', async (t) => {
+  const { objects, contract } = await start(t)
+  const { namespace, token } = await createTenant(contract)
+  const version = Number(await contract.createSecret(namespace, 'db', { a: '0' }))
+  const path = watchPath(namespace, 'db', `&resourceVersion=${version + 2}`)
+  const watch = await openWatch(contract, { path, token })
+  t.is(watch.status, 200)
+  const versions = ['1', '2', '3'].map(
+    (a) => objects.updateSecret({ namespace, name: 'db', data: bytesOf({ a }) }).resourceVersion,
+  )
+  t.is(versions.at(-1), version + 3)
+  const [line] = await watch.arrive(1)
+  watch.close()
+  t.is(line?.object.metadata.resourceVersion, String(version + 3))
+})
+
 test('a silent watch gets a bookmark every minute, where it allows them', async (t) => {
   const clock = new FakeClock()
   const { contract } = await start(t, clock)

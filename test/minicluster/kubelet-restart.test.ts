@@ -67,7 +67,7 @@ test('what was force-deleted while kubelet was down is taken away when it is bac
   await cluster.kubelet.stop()
   cluster.objects.forceDelete(pod)
   t.is(cluster.kubelet.state(pod), 'Gone')
-  await cluster.kubelet.start()
+  cluster.kubelet.start()
   t.is(cluster.kubelet.state(pod), 'Terminating')
   await cluster.kubelet.untilRegistered(driver.name)
   await clock.advance(1_000)
@@ -83,7 +83,7 @@ test('a pod that was deleted while kubelet was down is unpublished, not publishe
   await cluster.kubelet.until(pod, 'Running')
   await cluster.kubelet.stop()
   cluster.objects.deletePod(pod)
-  await cluster.kubelet.start()
+  cluster.kubelet.start()
   await cluster.kubelet.untilRegistered(driver.name)
   await clock.advance(1_000)
   await cluster.kubelet.until(pod, 'Gone')
@@ -101,7 +101,7 @@ test('a kubelet that is killed drops its calls', async (t) => {
   await until(() => driver.calls.at(-1)?.isCancelled() === true, { what: 'the call to be dropped' })
   t.deepEqual(cluster.kubelet.drivers, [])
   driver.onPublish = () => undefined
-  await cluster.kubelet.start()
+  cluster.kubelet.start()
 })
 
 test('a stopped kubelet leaves no timer behind', async (t) => {
