@@ -35,7 +35,12 @@ export function parseContents(contents: Contents__Output, maxVolumeBytes: number
     )
   }
   refuseCollisions(files)
-  return { number: contents.generation, files, digest: contentsDigest(files) }
+  const digest = contentsDigest(files)
+  // A Resume stands on both sides telling the same digest of the same files.
+  if (!digest.equals(contents.digest)) {
+    throw new LatchkeyError('InvalidRequest', 'contents.digest is not that of the files')
+  }
+  return { number: contents.generation, files, digest }
 }
 
 /** Zeroes the values of a message that has been dealt with; the files are views of the same bytes. */

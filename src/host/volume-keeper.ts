@@ -32,12 +32,16 @@ const FAREWELL_MS = 2_000
 /** kubelet's next republish wakes a parked volume; this bound only keeps the wait from being endless. */
 const PARKED_MS = 24 * 60 * 60_000
 
-/** Refusals that hang on the tokens: asked again when kubelet comes by, not before. */
+/**
+ * Refusals that hang on the tokens, or on another host process that has taken the volume over: asked again
+ * when kubelet comes by, not before.
+ */
 const WAITS_FOR_KUBELET: ReadonlySet<Reason> = new Set([
   'TokenMissing',
   'TokenRejected',
   'PodMismatch',
   'UnknownSession',
+  'OperationPending',
 ])
 
 /**

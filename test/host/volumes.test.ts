@@ -375,6 +375,25 @@ test('a mount that somebody else took away is made anew with the next publish', 
   t.true(on.store.isMounted(request))
 })
 
+test('a daemon whose digest is not that of its files is not obeyed', async (t) => {
+  const on = world(t)
+  const publishing = on.volumes.publish(volumeRequest(), on.signal)
+  const stream = await on.daemon.stream(0)
+  const file = { path: 'password', data: Buffer.from('one'), mode: 0o644, ownerUid: 0 }
+  stream.say({ contents: { generation: 1, files: [file], digest: Buffer.alloc(32) } })
+  await t.throwsAsync(publishing, { message: /digest/ })
+  t.deepEqual(on.store.calls, ['remove'])
+})
+
+test('a stream that a newer one displaced is not opened again before kubelet comes by', async (t) => {
+  const on = world(t)
+  const { stream } = await published(on)
+  stream.refuse('OperationPending', 'a newer stream has taken this volume')
+  await until(() => on.volumes.count().connected === 0, { what: 'the host to notice' })
+  await on.clock.advance(10 * 60_000)
+  t.is(on.daemon.streams.length, 1)
+})
+
 for (const [what, files] of [
   ['a path out of the volume', { '../evil': 'x' }],
   ['an absolute path', { '/etc/passwd': 'x' }],

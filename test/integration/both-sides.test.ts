@@ -79,6 +79,8 @@ class Node {
   async stopHost(): Promise<void> {
     await this.#host?.stop()
     this.#host = undefined
+    // kubelet looks at its folder once a second; until then it believes in the former socket.
+    await this.cluster.kubelet.untilRegistered('csi.latchkey.dev', false)
   }
 
   async metrics(): Promise<string> {

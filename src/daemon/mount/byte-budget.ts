@@ -1,4 +1,8 @@
 import { LatchkeyError } from '../../core/errors.ts'
+import type { VolumeFile } from '../../core/types.ts'
+
+const PAGE_BYTES = 4096
+const INODE_BYTES = 2048
 
 export interface ByteLimits {
   readonly namespaceBytes: number
@@ -65,4 +69,13 @@ export class ByteBudget {
     if (sum === 0) this.#perNamespace.delete(namespace)
     else this.#perNamespace.set(namespace, sum)
   }
+}
+
+/** Files take whole pages of a tmpfs, and some more for their inodes and names. */
+export function memoryOf(files: readonly VolumeFile[]): number {
+  return files.reduce(
+    (sum, { data }) =>
+      sum + Math.max(1, Math.ceil(data.length / PAGE_BYTES)) * PAGE_BYTES + INODE_BYTES,
+    0,
+  )
 }

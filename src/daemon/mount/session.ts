@@ -2,13 +2,13 @@ import { Backoff } from '../../core/backoff.ts'
 import { sleep } from '../../core/clock.ts'
 import { withDeadline } from '../../core/deadline.ts'
 import { isTransient, LatchkeyError, type Reason } from '../../core/errors.ts'
-import type { VolumeFile, VolumeRequest } from '../../core/types.ts'
+import type { VolumeRequest } from '../../core/types.ts'
 import type { Logger } from '../../observability/log.ts'
 import type { Failed__Output } from '../../wire/gen/latchkey/mount/v1/Failed.ts'
 import type { Tokens__Output } from '../../wire/gen/latchkey/mount/v1/Tokens.ts'
 import type { Workload } from '../identity/workload.ts'
-import type { Collected } from '../sources/collect.ts'
 import type { Item } from '../sources/item.ts'
+import { memoryOf } from './byte-budget.ts'
 import { parseTokens } from './open-request.ts'
 import { contentsMessage, type ShimStream, type Words } from './shim-stream.ts'
 import type { Contents, Stages } from './stages.ts'
@@ -28,9 +28,6 @@ const IDLE_MS = 60 * 60_000
 /** Unmounted was the shim's last word, or there was none. */
 export type StreamEnd = 'unmounted' | 'broken'
 
-const PAGE_BYTES = 4096
-const INODE_BYTES = 2048
-
 type Answer = { readonly committed: true } | { readonly failed: Failed__Output }
 
 /**
@@ -47,7 +44,7 @@ export class Session {
   /** Digests of the last two generations sent: the shim may show the one or the other. */
   #sent: readonly Buffer[] = []
   #shown: Buffer | undefined
-  #seen: Pick<Collected, 'versions' | 'immutable'> = { versions: new Map(), immutable: new Set() }
+  #seen: Pick<Contents, 'versions' | 'immutable'> = { versions: new Map(), immutable: new Set() }
   /** Replaced tokens; a fetch that was in line when they were may still ask with them. */
   #retired: Workload | undefined
   #sentAtMs = 0
@@ -212,7 +209,7 @@ export class Session {
     try {
       const { fsGroup } = this.volume
       const contents = await this.#on.collect(this.#workload, this.#items, fsGroup, signal)
-      this.#seen = contents
+      this.#see(contents)
       const outcome = await this.#send(contents, stream, signal)
       this.#on.metrics.countRefresh(outcome)
       if (this.#lastReason !== undefined) this.#log.info({}, 'refresh succeeds again')
@@ -228,6 +225,11 @@ export class Session {
       this.#lastReason = error.reason
       return false
     }
+  }
+
+  /** Of a generation only this is kept; the files would keep their buffers alive. */
+  #see({ versions, immutable }: Contents): void {
+    this.#seen = { versions, immutable }
   }
 
   /** Hands a generation over and waits for the shim's answer; the bytes are wiped in every case. */
@@ -252,7 +254,7 @@ export class Session {
     return 'changed'
   }
 
-  async #awaitCommit(contents: Collected, signal: AbortSignal): Promise<void> {
+  async #awaitCommit(contents: Contents, signal: AbortSignal): Promise<void> {
     const what = 'the answer to a generation'
     const done = this.#on.metrics.startStage('commit')
     const answer = await withDeadline(
@@ -267,18 +269,9 @@ export class Session {
     }
     done()
     this.#shown = contents.digest
-    this.#seen = contents
+    this.#see(contents)
     this.#log.info({ generation: this.#generation }, 'contents committed')
   }
-}
-
-/** Files take whole pages of a tmpfs, and some more for their inodes and names. */
-function memoryOf(files: readonly VolumeFile[]): number {
-  return files.reduce(
-    (sum, { data }) =>
-      sum + Math.max(1, Math.ceil(data.length / PAGE_BYTES)) * PAGE_BYTES + INODE_BYTES,
-    0,
-  )
 }
 
 function wipeTokens(workload: Workload | undefined): void {
