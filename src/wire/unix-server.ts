@@ -117,6 +117,7 @@ export class UnixServer {
     const hidden = hiddenName(this.path)
     try {
       if (this.#options.ownsFolder) keepFolderPrivate(folder)
+      else refuseMissingFolder(folder)
       const umask = process.umask(0o177)
       const listening = listen(this.#listener, hidden)
       process.umask(umask)
@@ -138,6 +139,14 @@ function closed(socket: Socket): Promise<void> {
       resolve()
     })
   })
+}
+
+function refuseMissingFolder(folder: string): void {
+  if (lstatSync(folder, { throwIfNoEntry: false })?.isDirectory() === true) return
+  throw new LatchkeyError(
+    'InvalidRequest',
+    `there is no folder ${folder}: kubelet makes it; is kubelet.root in the configuration right?`,
+  )
 }
 
 function keepFolderPrivate(folder: string): void {

@@ -119,6 +119,15 @@ test("a folder that is kubelet's keeps its mode", async (t) => {
   t.is(statSync(folder).mode & 0o777, 0o750)
 })
 
+test("kubelet's folder that is not there is named, with the setting to look at", async (t) => {
+  const path = `${tempDir(t)}/plugins_registry/x.sock`
+  const error = await t.throwsAsync(listen(t, { path, ownsFolder: false }), {
+    instanceOf: LatchkeyError,
+  })
+  t.is(error.reason, 'InvalidRequest')
+  t.regex(error.message, /plugins_registry.*kubelet\.root/)
+})
+
 test('files that the process makes afterwards have the modes that they had before', async (t) => {
   const folder = tempDir(t)
   const modeOf = (name: string): number => {
