@@ -187,10 +187,10 @@ export class Kubelet {
   }
 
   /**
-   * Deletes every pod of this node and waits for their volumes to be unpublished.
-   * Throws: Timeout, at once where there is no driver to do it.
+   * Deletes every pod of this node and waits for their volumes to be unpublished; on demand no longer than
+   * there is a driver to do it. Throws: Timeout.
    */
-  async drain(timeoutMs = WAIT_MS): Promise<void> {
+  async drain(timeoutMs = WAIT_MS, needsDriver = false): Promise<void> {
     const { objects, nodeName } = this.#options
     for (const pod of objects.pods.listOn(nodeName)) objects.deletePod(pod)
     const left = (): readonly PodSync[] => [...(this.#life?.pods.values() ?? [])]
@@ -198,7 +198,8 @@ export class Kubelet {
       const obstacles = left().flatMap((pod) => pod.obstacles)
       return `${left().length} pods are not gone: ${obstacles.join('; ')}`
     }
-    const isOver = (): boolean => left().length === 0 || this.drivers.length === 0
+    const isHopeless = (): boolean => needsDriver && this.drivers.length === 0
+    const isOver = (): boolean => left().length === 0 || isHopeless()
     await this.#await(timeoutMs, isOver, describe)
     if (left().length > 0)
       throw new LatchkeyError('Timeout', `no driver is registered: ${describe()}`)

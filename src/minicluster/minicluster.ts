@@ -39,6 +39,7 @@ export interface Minicluster {
 
 // sockaddr_un holds 107 bytes of path; sockets are made under a hidden name that is 8 bytes longer.
 const MAX_SOCKET_PATH_BYTES = 107 - 8
+const DRAIN_MS = 10_000
 const LONGEST_SOCKET = 'plugins_registry/csi.latchkey.dev-reg.sock'
 
 /** An API server and a kubelet for one node, in this process. Throws: InvalidRequest (root). */
@@ -70,7 +71,7 @@ export async function startMinicluster(options: MiniclusterOptions): Promise<Min
     kubeconfigFile,
     async stop() {
       // What is left mounted is found below.
-      await kubelet.drain().catch(() => undefined)
+      await kubelet.drain(DRAIN_MS, true).catch(() => undefined)
       await kubelet.stop()
       await api.stop()
       objects.secrets.wipe()
