@@ -1,6 +1,7 @@
 import { contentsDigest } from '../core/contents-digest.ts'
 import { LatchkeyError } from '../core/errors.ts'
 import { MAX_USER_OR_GROUP_ID, MAX_VOLUME_FILES } from '../core/limits.ts'
+import { findCollision } from '../core/path-collision.ts'
 import { parseSafePath } from '../core/safe-path.ts'
 import { SecretBytes } from '../core/secret-bytes.ts'
 import type { VolumeFile } from '../core/types.ts'
@@ -34,7 +35,9 @@ export function parseContents(contents: Contents__Output, maxVolumeBytes: number
       `contents: ${bytes} bytes, ${maxVolumeBytes} allowed`,
     )
   }
-  refuseCollisions(files)
+  if (findCollision(files.map(({ path }) => path)) !== undefined) {
+    throw new LatchkeyError('InvalidRequest', 'contents: two paths meet in one place')
+  }
   const digest = contentsDigest(files)
   // A Resume stands on both sides telling the same digest of the same files.
   if (!digest.equals(contents.digest)) {
@@ -62,21 +65,5 @@ function parseFile(file: File__Output, index: number): VolumeFile {
     data: new SecretBytes(file.data),
     mode: file.mode,
     ownerUid: file.ownerUid,
-  }
-}
-
-/** A path twice, or a file where another path needs a folder, has no one right outcome on disk. */
-function refuseCollisions(files: readonly VolumeFile[]): void {
-  const paths = new Set<string>()
-  const folders = new Set<string>()
-  for (const { path } of files) {
-    if (paths.has(path)) throw new LatchkeyError('InvalidRequest', 'contents: a path comes twice')
-    paths.add(path)
-    for (let end = path.indexOf('/'); end !== -1; end = path.indexOf('/', end + 1)) {
-      folders.add(path.slice(0, end))
-    }
-  }
-  if (!paths.isDisjointFrom(folders)) {
-    throw new LatchkeyError('InvalidRequest', 'contents: a path is both a file and a folder')
   }
 }

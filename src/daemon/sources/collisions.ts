@@ -1,4 +1,5 @@
 import { LatchkeyError } from '../../core/errors.ts'
+import { findCollision } from '../../core/path-collision.ts'
 
 /** Where an item puts a file; `item` is its place in the list. */
 export interface Place {
@@ -12,25 +13,13 @@ export interface Place {
  * Throws: InvalidRequest where two places are the same, or one lies below the other.
  */
 export function refuseCollisions(places: readonly Place[]): void {
-  const files = new Map<string, number>()
-  for (const { path, item } of places) {
-    const other = files.get(path)
-    if (other !== undefined) refuse(other, item, `both write ${JSON.stringify(path)}`)
-    files.set(path, item)
-  }
-  for (const { path, item } of places) {
-    for (let end = path.indexOf('/'); end !== -1; end = path.indexOf('/', end + 1)) {
-      const folder = path.slice(0, end)
-      const other = files.get(folder)
-      if (other === undefined) continue
-      refuse(other, item, `make ${JSON.stringify(folder)} both a file and a folder`)
-    }
-  }
-}
-
-function refuse(one: number, two: number, what: string): never {
+  const found = findCollision(places.map(({ path }) => path))
+  if (found === undefined) return
+  const itemOf = (index: number): number => places[index]?.item ?? index
+  const path = JSON.stringify(found.path)
+  const what = found.isFolder ? `make ${path} both a file and a folder` : `both write ${path}`
   throw new LatchkeyError(
     'InvalidRequest',
-    `volumeAttributes.items[${one}] and items[${two}] ${what}`,
+    `volumeAttributes.items[${itemOf(found.one)}] and items[${itemOf(found.two)}] ${what}`,
   )
 }
