@@ -33,7 +33,8 @@ export async function withDeadline<T>(
   }
 }
 
-function rejectOnAbort(signal: AbortSignal): Promise<never> {
+/** Never resolves; rejects with the signal's reason. One side of a race. */
+export function rejectOnAbort(signal: AbortSignal): Promise<never> {
   const { promise, reject } = Promise.withResolvers<never>()
   if (signal.aborted) reject(signal.reason as Error)
   signal.addEventListener(

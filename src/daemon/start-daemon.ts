@@ -33,7 +33,7 @@ export interface DaemonOptions {
 
 export interface RunningDaemon {
   readonly httpPort: number
-  /** Answers no new stream, ends the open ones; sessions and leases are left for the next process. */
+  /** Ends every stream with ShuttingDown; shims open them again at the next process. */
   stop(): Promise<void>
 }
 
@@ -60,7 +60,7 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
       isShimConnected: reports.isConnected,
     }),
   })
-  const sources = new Map([['kubernetes', createKubernetesSource(kube)]])
+  const sources = new Map([createKubernetesSource(kube)].map((source) => [source.name, source]))
   const fetcher = new Fetcher({
     sources,
     clock,

@@ -1,6 +1,6 @@
 import { Backoff } from '../../core/backoff.ts'
 import { sleep } from '../../core/clock.ts'
-import { withDeadline } from '../../core/deadline.ts'
+import { rejectOnAbort, withDeadline } from '../../core/deadline.ts'
 import { isTransient, LatchkeyError, type Reason } from '../../core/errors.ts'
 import type { VolumeRequest } from '../../core/types.ts'
 import type { Logger } from '../../observability/log.ts'
@@ -44,7 +44,10 @@ export class Session {
   /** Digests of the last two generations sent: the shim may show the one or the other. */
   #sent: readonly Buffer[] = []
   #shown: Buffer | undefined
-  #seen: Pick<Contents, 'versions' | 'immutable'> = { versions: new Map(), immutable: new Set() }
+  #committed: Pick<Contents, 'versions' | 'immutable'> = {
+    versions: new Map(),
+    immutable: new Set(),
+  }
   /** Replaced tokens; a fetch that was in line when they were may still ask with them. */
   #retired: Workload | undefined
   #sentAtMs = 0
@@ -118,7 +121,7 @@ export class Session {
       return await Promise.race([
         this.#listen(words, signal),
         delivering.then(() => 'broken' as const),
-        rejectOn(this.#displaced.signal),
+        rejectOnAbort(this.#displaced.signal),
       ])
     } finally {
       heardAll.abort(new LatchkeyError('ShuttingDown', 'the stream is over'))
@@ -180,7 +183,7 @@ export class Session {
     signal.throwIfAborted()
     const workload = (): Workload => this.#workload
     const changes = watchItems(
-      { items: this.#items, workload, ...this.#seen, isUrgent: false },
+      { items: this.#items, workload, ...this.#committed, isUrgent: false },
       this.#on,
     )
     this.#changes = changes
@@ -209,7 +212,6 @@ export class Session {
     try {
       const { fsGroup } = this.volume
       const contents = await this.#on.collect(this.#workload, this.#items, fsGroup, signal)
-      this.#see(contents)
       const outcome = await this.#send(contents, stream, signal)
       this.#on.metrics.countRefresh(outcome)
       if (this.#lastReason !== undefined) this.#log.info({}, 'refresh succeeds again')
@@ -225,11 +227,6 @@ export class Session {
       this.#lastReason = error.reason
       return false
     }
-  }
-
-  /** Of a generation only this is kept; the files would keep their buffers alive. */
-  #see({ versions, immutable }: Contents): void {
-    this.#seen = { versions, immutable }
   }
 
   /** Hands a generation over and waits for the shim's answer; the bytes are wiped in every case. */
@@ -269,24 +266,12 @@ export class Session {
     }
     done()
     this.#shown = contents.digest
-    this.#see(contents)
+    // Of a generation only this is kept; its files would keep their buffers alive.
+    this.#committed = { versions: contents.versions, immutable: contents.immutable }
     this.#log.info({ generation: this.#generation }, 'contents committed')
   }
 }
 
 function wipeTokens(workload: Workload | undefined): void {
   for (const { token } of workload?.tokens.values() ?? []) token.wipe()
-}
-
-function rejectOn(signal: AbortSignal): Promise<never> {
-  return new Promise((_, reject) => {
-    if (signal.aborted) reject(signal.reason as Error)
-    signal.addEventListener(
-      'abort',
-      () => {
-        reject(signal.reason as Error)
-      },
-      { once: true },
-    )
-  })
 }
