@@ -29,6 +29,8 @@ export interface ClusterNode {
   readonly logFolder: string
   readonly kubelet: Service
   readonly apiServer: Service
+  /** The words that run kubectl on the node, by `run` or `service`. */
+  readonly kubectl: readonly string[]
   /** Folder with Debian's prometheus and promtool. */
   readonly prometheusFolder: string
   /** /proc/self/mountinfo of the node. */

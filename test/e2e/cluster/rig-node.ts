@@ -43,6 +43,7 @@ export function openRigNode(description: RigDescription): ClusterNode {
     pid: seal.pid,
     kubeletRoot: `/proc/${seal.pid}/root/var/lib/kubelet`,
     logFolder,
+    kubectl: [description.kubectlPath, '--kubeconfig', description.kubeconfig],
     prometheusFolder,
     kubelet: describeService(place, 'kubelet', services.kubelet),
     apiServer: describeService(place, 'kube-apiserver', services['kube-apiserver']),
