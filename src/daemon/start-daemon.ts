@@ -9,6 +9,7 @@ import { peerUid } from '../wire/peer.ts'
 import { hostBeats, hostConnected, judge, registered } from './health.ts'
 import { listenForProbes } from './http-server.ts'
 import { createAuthenticator } from './identity/authenticator.ts'
+import { createWitness } from './identity/witness.ts'
 import type { KubeClient } from './kube/kube-client.ts'
 import { ByteBudget } from './mount/byte-budget.ts'
 import { listenForShims } from './mount/mount-server.ts'
@@ -46,6 +47,7 @@ const VOLUMES_IN_MEMORY = 6
 export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon> {
   const { config, clock, log, kube, version } = options
   const { limits } = config
+  const { timeoutMs } = config.kubernetes
   const startedAtMs = clock.now()
   const budget = new ByteBudget(limits)
   const sessions = new Sessions(clock, budget)
@@ -64,7 +66,7 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
   const fetcher = new Fetcher({
     sources,
     clock,
-    timeoutMs: config.kubernetes.timeoutMs,
+    timeoutMs,
     slots: new Limiter('fetches', CONCURRENT_FETCHES, WAITING_FETCHES),
     onFetch: (source, reason, durationMs) => {
       metrics.observeFetch(source, reason, durationMs)
@@ -73,6 +75,7 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
   const generations = new Limiter('volumes', VOLUMES_IN_MEMORY, WAITING_FETCHES)
   const stages: Stages = {
     authenticate: authenticate(options, metrics),
+    askForPod: createWitness({ kube, audience: config.audience, clock, timeoutMs }),
     sources,
     collect: async (workload, items, fsGroup, signal) => {
       const leave = await generations.enter(signal)
@@ -102,6 +105,7 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
     path: config.sockets.mount,
     stages,
     reports,
+    diagnose: () => Promise.resolve({ version, findings: [] }),
     clock,
     maxConnections: limits.connections,
     admits: (socket) => peerUid(socket) === options.shimUid,

@@ -26,6 +26,7 @@ class World {
       registrationError: '',
       volumes: 0,
       metricsText: '',
+      held: [],
     }
     const hungUp = this.#hangUp.promise
     async function* stream(): AsyncIterable<ShimReport__Output> {

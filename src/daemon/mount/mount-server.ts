@@ -7,7 +7,12 @@ import { MessageStream } from '../../wire/message-stream.ts'
 import { loadMount } from '../../wire/protos.ts'
 import { toServiceError } from '../../wire/status.ts'
 import { UnixServer } from '../../wire/unix-server.ts'
+import type { RefreshRequest__Output } from '../../wire/gen/latchkey/mount/v1/RefreshRequest.ts'
+import type { DiagnoseResponse } from '../../wire/gen/latchkey/mount/v1/DiagnoseResponse.ts'
+import { unary, type UnaryOptions } from '../../wire/unary.ts'
+import { listVolumes } from './listing.ts'
 import { mount } from './mount.ts'
+import { refreshVolumes } from './refresh-volumes.ts'
 import type { ShimReports } from './shim-reports.ts'
 import type { Stages } from './stages.ts'
 
@@ -15,6 +20,7 @@ export interface MountServerOptions {
   readonly path: string
   readonly stages: Stages
   readonly reports: ShimReports
+  readonly diagnose: (signal: AbortSignal) => Promise<DiagnoseResponse>
   readonly clock: Clock
   readonly maxConnections: number
   /** Whether a peer is a shim at all; which pod it speaks for is another question. */
@@ -30,6 +36,8 @@ export interface MountServer {
   close(): Promise<void>
 }
 
+/** For a call that is no stream; a refresh of a volume takes half of it at most. */
+const CALL_TIMEOUT_MS = 60_000
 /** Time for the last words to leave. */
 const DRAIN_MS = 1_000
 
@@ -57,7 +65,9 @@ export async function listenForShims(options: MountServerOptions): Promise<Mount
   }
 }
 
-function handlersOf({ stages, reports }: MountServerOptions, open: Streams): MountServiceHandlers {
+function handlersOf(options: MountServerOptions, open: Streams): MountServiceHandlers {
+  const { stages, reports, diagnose, clock } = options
+  const calls: UnaryOptions = { clock, timeoutMs: CALL_TIMEOUT_MS, onDone: () => undefined }
   return {
     Mount(call) {
       const stream = new MessageStream(call)
@@ -73,6 +83,17 @@ function handlersOf({ stages, reports }: MountServerOptions, open: Streams): Mou
       const following = reports.follow(stream.receive(), () => stream.send({}))
       finish(stream, open, following, () => undefined)
     },
+
+    List: unary('List', calls, () => ({
+      volumes: [...listVolumes(stages.sessions.list(), reports.held)],
+    })),
+
+    Refresh: unary('Refresh', calls, async (request: RefreshRequest__Output, signal) => {
+      const sessions = stages.sessions.list().map(({ session }) => session)
+      return { volumes: [...(await refreshVolumes(request, sessions, clock, signal))] }
+    }),
+
+    Diagnose: unary('Diagnose', calls, (_request, signal) => diagnose(signal)),
   }
 }
 

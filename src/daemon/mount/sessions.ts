@@ -2,6 +2,7 @@ import type { Clock } from '../../core/clock.ts'
 import { LatchkeyError } from '../../core/errors.ts'
 import type { Resume__Output } from '../../wire/gen/latchkey/mount/v1/Resume.ts'
 import type { ByteBudget } from './byte-budget.ts'
+import type { ListedSession } from './listing.ts'
 import type { Session } from './session.ts'
 
 const KEEP_AT_MOST_MS = 10 * 60_000
@@ -81,6 +82,13 @@ export class Sessions {
     }
     this.#live.delete(volumeId)
     this.#end(session)
+  }
+
+  /** Every session, in no order. */
+  list(): readonly ListedSession[] {
+    const live = this.#live.values().map((session) => ({ session, isLive: true }))
+    const detached = this.#detached.values().map(({ session }) => ({ session, isLive: false }))
+    return [...live, ...detached]
   }
 
   count(): { readonly live: number; readonly detached: number } {

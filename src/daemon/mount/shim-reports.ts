@@ -1,8 +1,10 @@
 import type { Clock } from '../../core/clock.ts'
 import { LatchkeyError } from '../../core/errors.ts'
+import type { HeldVolume__Output } from '../../wire/gen/latchkey/mount/v1/HeldVolume.ts'
 import type { ShimReport__Output } from '../../wire/gen/latchkey/mount/v1/ShimReport.ts'
 
 const MAX_METRICS_BYTES = 256 * 1024
+const MAX_HELD_VOLUMES = 4096
 
 /** What the host side last said of itself, and when: the daemon answers probes and scrapes for it. */
 export class ShimReports {
@@ -52,6 +54,11 @@ export class ShimReports {
     return this.#latest === undefined ? undefined : this.#clock.now() - this.#latest.atMs
   }
 
+  /** The host's volumes; none while it is away, for nothing is known of them then. */
+  get held(): readonly HeldVolume__Output[] {
+    return this.#isConnected ? (this.#latest?.report.held ?? []) : []
+  }
+
   /** The host's figures in Prometheus' text format; empty while it is away, for they would be stale. */
   get metricsText(): string {
     return this.#isConnected ? (this.#latest?.report.metricsText ?? '') : ''
@@ -60,6 +67,9 @@ export class ShimReports {
   #take(report: ShimReport__Output): void {
     if (Buffer.byteLength(report.metricsText) > MAX_METRICS_BYTES) {
       throw new LatchkeyError('InvalidRequest', `metrics_text: over ${MAX_METRICS_BYTES} bytes`)
+    }
+    if (report.held.length > MAX_HELD_VOLUMES) {
+      throw new LatchkeyError('InvalidRequest', `held: over ${MAX_HELD_VOLUMES} volumes`)
     }
     this.#latest = { report, atMs: this.#clock.now() }
     this.#isConnected = true

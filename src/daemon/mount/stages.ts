@@ -3,6 +3,7 @@ import type { Limiter } from '../../core/limiter.ts'
 import type { VolumeRequest } from '../../core/types.ts'
 import type { DaemonMetrics } from '../../observability/daemon-metrics.ts'
 import type { Logger } from '../../observability/log.ts'
+import type { Witness } from '../identity/witness.ts'
 import type { Workload } from '../identity/workload.ts'
 import type { Feeds } from '../refresh/feeds.ts'
 import type { Collected } from '../sources/collect.ts'
@@ -20,6 +21,8 @@ export interface Contents extends Collected {
 /** The rooms that a mount passes through, each made once by the composer. */
 export interface Stages {
   readonly authenticate: (request: VolumeRequest, signal: AbortSignal) => Promise<Workload>
+  /** Whether a pod that kubelet stays away from is still there. */
+  readonly askForPod: Witness
   readonly sources: ReadonlyMap<string, Source>
   /** Few at once: each holds a whole volume in memory until it is disposed of. */
   readonly collect: (

@@ -1,0 +1,154 @@
+import { Backoff } from '../../core/backoff.ts'
+import { LatchkeyError } from '../../core/errors.ts'
+import type { Logger } from '../../observability/log.ts'
+import type { Item } from '../sources/item.ts'
+import type { Credentials } from './credentials.ts'
+import type { Delivery } from './delivery.ts'
+import type { ShimStream } from './shim-stream.ts'
+import type { Stages } from './stages.ts'
+import { watchItems, type Changes } from './watch-items.ts'
+
+const RETRY = { firstMs: 1_000, maxMs: 60_000 }
+/** Feeds bring the news; this bound only keeps the wait from being endless. */
+const IDLE_MS = 60 * 60_000
+/** `latchkey refresh` calls that wait for one volume at a time. */
+const MAX_ASKING = 64
+
+export interface RefresherParts {
+  readonly items: readonly Item[]
+  readonly fsGroup: number | undefined
+  readonly credentials: Credentials
+  readonly delivery: Delivery
+  readonly on: Stages
+  readonly log: Logger
+}
+
+export type Refreshed = 'unchanged' | 'changed'
+
+/** Since when a volume may lag behind its sources, and why. */
+export interface Staleness {
+  readonly sinceMs: number
+  readonly error: LatchkeyError
+}
+
+/** Looks at one volume's sources when they may have changed, when somebody asks, and again after a failure. */
+export class Refresher {
+  readonly #parts: RefresherParts
+  #changes: Changes | undefined
+  #asking: PromiseWithResolvers<Refreshed>[] = []
+  #staleness: Staleness | undefined
+  #checkedAtMs: number
+
+  constructor(parts: RefresherParts) {
+    this.#parts = parts
+    this.#checkedAtMs = parts.on.clock.now()
+  }
+
+  /** When a look last found everything as the pod sees it. */
+  get checkedAtMs(): number {
+    return this.#checkedAtMs
+  }
+
+  /** undefined while all is well. */
+  get staleness(): Staleness | undefined {
+    return this.#staleness
+  }
+
+  /** The tokens have changed: what failed for want of good ones is tried again. */
+  retry(): void {
+    if (this.#staleness !== undefined) this.#changes?.notify()
+  }
+
+  /**
+   * Looks now. Throws: why the look failed · UnknownSession where no stream is open · Overloaded.
+   */
+  now(): Promise<Refreshed> {
+    if (this.#changes === undefined) return Promise.reject(notConnected())
+    if (this.#asking.length >= MAX_ASKING) {
+      const why = 'this volume is being refreshed by many callers already'
+      return Promise.reject(new LatchkeyError('Overloaded', why))
+    }
+    const asking = Promise.withResolvers<Refreshed>()
+    this.#asking.push(asking)
+    this.#changes.notify()
+    return asking.promise
+  }
+
+  /** Keeps the volume fresh until the stream ends. `isDue`: something may have changed already. */
+  async run(stream: ShimStream, signal: AbortSignal, isDue: boolean): Promise<void> {
+    // The stream may have ended while the last answer was on its way.
+    signal.throwIfAborted()
+    const { items, credentials, delivery, on } = this.#parts
+    const workload = (): typeof credentials.workload => credentials.workload
+    const watched = { items, workload, ...delivery.committed, isUrgent: false }
+    const changes = watchItems(watched, on)
+    this.#changes = changes
+    if (isDue) changes.notify()
+    const backoff = new Backoff(RETRY)
+    try {
+      for (;;) {
+        const waitMs = this.#staleness === undefined ? IDLE_MS : backoff.nextMs()
+        const isNews = await changes.next(waitMs, signal)
+        if (!isNews && this.#staleness === undefined) continue
+        await delivery.pace(signal)
+        if (await this.#refresh(stream, signal)) backoff.reset()
+      }
+    } finally {
+      this.#changes = undefined
+      changes.stop()
+      for (const { reject } of this.#takeAsking()) reject(notConnected())
+    }
+  }
+
+  /** Reports whether the pod now has what its sources have. On failure the last good contents stay. */
+  async #refresh(stream: ShimStream, signal: AbortSignal): Promise<boolean> {
+    // Whoever asks from here on has not been answered by this look.
+    const asking = this.#takeAsking()
+    try {
+      const refreshed = await this.#look(stream, signal)
+      this.#succeed(refreshed)
+      for (const { resolve } of asking) resolve(refreshed)
+      return true
+    } catch (thrown) {
+      const error = signal.aborted ? notConnected() : LatchkeyError.from(thrown)
+      for (const { reject } of asking) reject(error)
+      signal.throwIfAborted()
+      this.#fail(error)
+      return false
+    }
+  }
+
+  async #look(stream: ShimStream, signal: AbortSignal): Promise<Refreshed> {
+    const { items, fsGroup, credentials, delivery, on } = this.#parts
+    const contents = await on.collect(credentials.workload, items, fsGroup, signal)
+    return delivery.send(contents, stream, signal)
+  }
+
+  #succeed(refreshed: Refreshed): void {
+    const { on, log } = this.#parts
+    on.metrics.countRefresh(refreshed)
+    if (this.#staleness !== undefined) log.info({}, 'refresh succeeds again')
+    this.#staleness = undefined
+    this.#checkedAtMs = on.clock.now()
+  }
+
+  #fail(error: LatchkeyError): void {
+    const { on, log } = this.#parts
+    const { reason } = error
+    on.metrics.countRefresh(reason)
+    if (reason !== this.#staleness?.error.reason) {
+      log.warn({ err: error, reason }, 'refresh failed, last contents stay')
+    }
+    this.#staleness = { sinceMs: this.#staleness?.sinceMs ?? on.clock.now(), error }
+  }
+
+  #takeAsking(): readonly PromiseWithResolvers<Refreshed>[] {
+    const asking = this.#asking
+    this.#asking = []
+    return asking
+  }
+}
+
+function notConnected(): LatchkeyError {
+  return new LatchkeyError('UnknownSession', 'the volume has no stream; it waits for kubelet')
+}
