@@ -27,6 +27,8 @@ export interface Config {
     readonly nodeBytes: number
     readonly concurrentPublishes: number
     readonly waitingPublishes: number
+    /** Kept in memory for items that are served while their source is away. */
+    readonly lastValuesBytes: number
     /** On each of our sockets. */
     readonly connections: number
   }

@@ -78,6 +78,11 @@ export const sections = {
       waitingPublishes: wholeNumber(0, 65_536)
         .describe('Volumes that may wait in line for that.')
         .prefault(512),
+      lastValuesBytes: bytes('0B', '1GiB')
+        .describe(
+          'What the daemon keeps in memory for items with `onOutage: serve-last`. Over it nothing more is kept, and those items wait for their source like all others.',
+        )
+        .prefault('8MiB'),
       connections: wholeNumber(8, 65_536)
         .describe('Connections on each socket. kubelet opens one for each call.')
         .prefault(1024),

@@ -36,6 +36,7 @@ test('without a file every word has its default', (t) => {
       nodeBytes: 67_108_864,
       concurrentPublishes: 64,
       waitingPublishes: 512,
+      lastValuesBytes: 8_388_608,
       connections: 1_024,
     },
     refresh: { intervalMs: 60_000 },

@@ -30,7 +30,7 @@ test('every word can be said, and is taken over', (t) => {
     kubelet: { root: /data/kubelet }
     sockets: { mount: /run/example/mount.sock }
     volumes: { maxBytes: 1MiB, allowSwap: true, selinuxContext: "system_u:object_r:container_file_t:s0:c1,c2", oldGenerationLinger: 500ms }
-    limits: { namespaceBytes: 8MiB, nodeBytes: 16MiB, concurrentPublishes: 1, waitingPublishes: 0, connections: 8 }
+    limits: { namespaceBytes: 8MiB, nodeBytes: 16MiB, concurrentPublishes: 1, waitingPublishes: 0, lastValuesBytes: 0B, connections: 8 }
     refresh: { interval: 1h30m }
     kubernetes: { kubeconfig: /etc/kubeconfig, timeout: 5s }
     http: { address: "::1", port: 0 }
@@ -53,6 +53,7 @@ test('every word can be said, and is taken over', (t) => {
       nodeBytes: 16_777_216,
       concurrentPublishes: 1,
       waitingPublishes: 0,
+      lastValuesBytes: 0,
       connections: 8,
     },
     refresh: { interval: 5_400_000 },
@@ -113,6 +114,7 @@ for (const [field, values] of Object.entries({
   'limits.nodeBytes': ['65GiB', 'lots'],
   'limits.concurrentPublishes': ['0', '1.5', '"64"', '.inf', '1e99'],
   'limits.waitingPublishes': ['-1'],
+  'limits.lastValuesBytes': ['8', '2GiB', '-1B'],
   'limits.connections': ['7'],
   'refresh.interval': ['60', '999ms', '25h', '5 minutes'],
   'kubernetes.kubeconfig': ['~/.kube/config', ''],

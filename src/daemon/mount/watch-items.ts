@@ -34,13 +34,13 @@ export function watchItems(
     pending = true
     wake.resolve()
   }
-  const secrets = new Map(items.map((item) => [secretKeyOf(item), item]))
-  const unsubscribes = [...secrets].flatMap(([key, { from, secret }]) => {
+  const unsubscribes = [...Map.groupBy(items, secretKeyOf)].flatMap(([key, uses]) => {
+    const [{ from, secret } = { from: '', secret: '' }] = uses
     const source = on.sources.get(from)
     if (source === undefined) return []
     const version = versions.get(key)
     const isImmutable = immutable.has(key)
-    const subscriber = { workload, version, isUrgent, onChange: notify }
+    const subscriber = { workload, version, isUrgent, intervalMs: shortest(uses), onChange: notify }
     return [on.feeds.subscribe({ source, secret, isImmutable, ...subscriber })]
   })
   return {
@@ -60,4 +60,10 @@ export function watchItems(
       for (const unsubscribe of unsubscribes) unsubscribe()
     },
   }
+}
+
+/** The shortest interval that one of them names; undefined where none does. */
+function shortest(uses: readonly Item[]): number | undefined {
+  const named = uses.flatMap(({ refreshMs }) => (refreshMs === undefined ? [] : [refreshMs]))
+  return named.length === 0 ? undefined : Math.min(...named)
 }

@@ -3,21 +3,19 @@ import { sleep, type Clock } from '../../core/clock.ts'
 import { LatchkeyError } from '../../core/errors.ts'
 import type { Workload } from '../identity/workload.ts'
 import type { Source } from '../sources/source.ts'
-import { LookTimes } from './look-times.ts'
+import { LookTimes, type Looker } from './look-times.ts'
 
-export interface Subscriber {
+export interface Subscriber extends Looker {
   /** The pod's newest tokens, asked for each time that one is needed: a new object once they are newer. */
   readonly workload: () => Workload
   /** What the subscriber has; undefined where the secret was not there. */
   readonly version: string | undefined
-  /** Somebody waits for this secret to appear: without a watch it is asked for every few seconds. */
-  readonly isUrgent: boolean
   readonly onChange: () => void
 }
 
 export interface FeedOptions {
   readonly clock: Clock
-  /** Between two looks where a pod may not watch. */
+  /** Between two looks where a pod may not watch and its item says nothing. */
   readonly intervalMs: number
   readonly random?: () => number
 }

@@ -11,4 +11,6 @@ export interface Item {
   readonly mode: number
   /** A missing secret or key is left out instead of refused. */
   readonly optional: boolean
+  /** Between two looks where the secret cannot be watched; undefined takes the configured interval. */
+  readonly refreshMs: number | undefined
 }

@@ -1,21 +1,28 @@
-import { LatchkeyError } from '../../core/errors.ts'
-import { isDnsSubdomain, isSecretKey } from '../../core/kube-names.ts'
 import { nearestWord } from '../../core/nearest-word.ts'
-import { parseSafePath } from '../../core/safe-path.ts'
 import { quoted } from '../kube/foreign-text.ts'
 import { refuseCollisions } from './collisions.ts'
 import { readItemList, type Words } from './item-list.ts'
+import {
+  parseFrom,
+  parseKey,
+  parseMode,
+  parseOptional,
+  parsePath,
+  parseRefresh,
+  parseSecretName,
+  refuse,
+} from './item-words.ts'
 import type { Item } from './item.ts'
 import { secretKeyOf, type SecretKey } from './secret-key.ts'
 
-const ATTRIBUTES = ['secret', 'items'] as const
-const WORDS = ['from', 'secret', 'key', 'path', 'mode', 'optional'] as const
+/** Words of an item that may also stand beside `secret:`, where there is no list. */
+const SHORT = ['secret', 'refresh'] as const
+const ATTRIBUTES = [...SHORT, 'items'] as const
+const WORDS = ['from', 'secret', 'key', 'path', 'mode', 'optional', 'refresh'] as const
 /** Words of the documentation that this version does not build yet: said, instead of "unknown". */
-const LATER = ['version', 'dir', 'expand', 'owner', 'format', 'bundle', 'refresh'] as const
+const LATER = ['version', 'dir', 'expand', 'owner', 'format', 'bundle'] as const
 
 const LIST = 'volumeAttributes.items'
-const DEFAULT_MODE = 0o644
-const DEFAULT_SOURCE = 'kubernetes'
 
 /**
  * Reads what a pod's author wrote in `volumeAttributes`: `secret: NAME`, or a YAML list in `items`.
@@ -32,13 +39,11 @@ export function parseItems(
   if (secret !== undefined && list !== undefined) {
     return refuse('volumeAttributes', 'has both secret and items; one of them is meant')
   }
-  if (secret !== undefined) {
-    const words = new Map([['secret', secret]])
-    return [parseItem(words, 'volumeAttributes', sourceNames)]
-  }
+  if (secret !== undefined) return [parseItem(attributes, 'volumeAttributes', sourceNames)]
   if (list === undefined) {
     return refuse('volumeAttributes', 'needs secret (the name of a Secret) or items (a list)')
   }
+  for (const word of attributes.keys()) refuseBeside(word)
   const items = readItemList(list, LIST).map((words, index) =>
     parseItem(words, `${LIST}[${index}]`, sourceNames),
   )
@@ -60,64 +65,19 @@ function parseItem(words: Words, field: string, sourceNames: readonly string[]):
     path,
     mode: parseMode(words.get('mode'), `${field}.mode`),
     optional: parseOptional(words.get('optional'), `${field}.optional`),
+    refreshMs: parseRefresh(words.get('refresh'), `${field}.refresh`),
   }
-}
-
-function parseFrom(from: unknown, field: string, sourceNames: readonly string[]): string {
-  const name = from ?? DEFAULT_SOURCE
-  if (typeof name === 'string' && sourceNames.includes(name)) return name
-  return refuse(field, `must be one of the declared sources: ${sourceNames.join(', ')}`)
-}
-
-function parseSecretName(secret: unknown, field: string): string {
-  if (secret === undefined) return refuse(field, 'is missing')
-  const name = parseText(secret, field)
-  if (isDnsSubdomain(name)) return name
-  const rule = 'lower case letters, digits, "-" and ".", 253 at most'
-  return refuse(field, `${quoted(name)} is not the name of a Secret (${rule})`)
-}
-
-function parseKey(key: unknown, field: string): string | undefined {
-  if (key === undefined) return undefined
-  const name = parseText(key, field)
-  if (isSecretKey(name)) return name
-  const rule = 'letters, digits, "-", "_" and ".", 253 at most, not beginning with ".."'
-  return refuse(field, `${quoted(name)} is not a key of a Secret (${rule})`)
-}
-
-function parsePath(path: unknown, field: string): string | undefined {
-  if (path === undefined) return undefined
-  const text = parseText(path, field)
-  parseSafePath(text, field)
-  return text
-}
-
-function parseMode(mode: unknown, field: string): number {
-  if (mode === undefined) return DEFAULT_MODE
-  // YAML 1.1 and 1.2 disagree on what 0400 is as a number; as a string it is one thing.
-  if (typeof mode === 'number') return refuse(field, 'must be in quotes, such as "0400"')
-  if (typeof mode === 'string' && /^0?[0-7]{3}$/.test(mode)) return Number.parseInt(mode, 8)
-  return refuse(field, 'must be an octal number in quotes, such as "0400", "0777" at most')
-}
-
-function parseOptional(optional: unknown, field: string): boolean {
-  if (optional === undefined) return false
-  if (typeof optional === 'boolean') return optional
-  return refuse(field, 'must be true or false')
-}
-
-function parseText(text: unknown, field: string): string {
-  if (text === null || text === '') return refuse(field, 'is empty')
-  if (typeof text === 'string') return text
-  if (typeof text === 'object') return refuse(field, 'must be a word, not a list or a map')
-  return refuse(field, 'must be in quotes: YAML does not read it as a text')
 }
 
 function checkAttribute(word: string): void {
-  if ((WORDS as readonly string[]).includes(word) && word !== 'secret') {
-    refuse('volumeAttributes', `${word} belongs into items: { secret: NAME, ${word}: ... }`)
-  }
+  if (!(ATTRIBUTES as readonly string[]).includes(word)) refuseBeside(word)
   checkWord(word, ATTRIBUTES, 'volumeAttributes')
+}
+
+/** Refuses a word that only an item has, written outside of the list. */
+function refuseBeside(word: string): void {
+  if (!(WORDS as readonly string[]).includes(word)) return
+  refuse('volumeAttributes', `${word} belongs into items: { secret: NAME, ${word}: ... }`)
 }
 
 function checkWord(word: string, known: readonly string[], field: string): void {
@@ -146,8 +106,4 @@ function refuseKnownCollisions(items: readonly Item[]): void {
       item.key === undefined ? [] : [{ item: index, path: item.path ?? item.key }],
     ),
   )
-}
-
-function refuse(field: string, why: string): never {
-  throw new LatchkeyError('InvalidRequest', `${field}: ${why}`)
 }

@@ -216,6 +216,36 @@ for (const [random, firstMs] of [
   })
 }
 
+test('each is told to look at its own interval, and those of one interval together', async (t) => {
+  const on = new FeedWorld(t)
+  on.refuse('AccessDenied')
+  const usual = await on.listen('1')
+  const often = await on.listen('1', { intervalMs: 20_000 })
+  await on.clock.advance(7_000)
+  const alsoOften = await on.listen('1', { intervalMs: 20_000 })
+  const seldom = await on.listen('1', { intervalMs: 90_000 })
+  await on.clock.advance(2 * INTERVAL_MS - 7_000)
+  t.deepEqual(usual.noticedAtMs, [60_000, 120_000])
+  t.deepEqual(often.noticedAtMs, [20_000, 40_000, 60_000, 80_000, 100_000, 120_000])
+  t.deepEqual(alsoOften.noticedAtMs, often.noticedAtMs)
+  t.deepEqual(seldom.noticedAtMs, [97_000])
+  often.stop()
+  alsoOften.stop()
+  await on.clock.advance(30_000)
+  const late = await on.listen('1', { intervalMs: 20_000 })
+  await on.clock.advance(20_000)
+  t.deepEqual(late.noticedAtMs, [170_000], 'a time that was set for others is not kept')
+  t.is(often.notices, 6)
+})
+
+test('who is in a hurry at a shorter interval than the usual hurry looks at that', async (t) => {
+  const on = new FeedWorld(t)
+  on.refuse('AccessDenied')
+  const waiting = await on.listen(undefined, { isUrgent: true, intervalMs: 1_000 })
+  await on.clock.advance(5_000)
+  t.is(waiting.notices, 5)
+})
+
 test('who waits for a secret is told to look every few seconds where it may not watch', async (t) => {
   const on = new FeedWorld(t)
   on.refuse('AccessDenied')

@@ -50,6 +50,18 @@ for (const [mode, bits] of [
   })
 }
 
+for (const [refresh, refreshMs] of [
+  ['1s', 1_000],
+  ['5m', 300_000],
+  ['1h30m', 5_400_000],
+  ['24h', 86_400_000],
+] as const) {
+  test(`refresh: ${refresh} is ${refreshMs} ms, in an item and beside secret`, (t) => {
+    t.deepEqual(parse({ items: `[{ secret: db, refresh: ${refresh} }]` }), [itemOf({ refreshMs })])
+    t.deepEqual(parse({ secret: 'db', refresh }), [itemOf({ refreshMs })])
+  })
+}
+
 const AT = 'volumeAttributes.items'
 
 /** What is written, and how the refusal of it begins. */
@@ -71,7 +83,7 @@ const REFUSED: readonly (readonly [string, Readonly<Record<string, string>>, str
   [
     'a strange attribute',
     { namespace: 'a' },
-    'volumeAttributes: unknown word "namespace", known are secret, items',
+    'volumeAttributes: unknown word "namespace", known are secret, refresh, items',
   ],
   [
     'an attribute with a line of its own',
@@ -84,11 +96,25 @@ const REFUSED: readonly (readonly [string, Readonly<Record<string, string>>, str
     { bundle: 'web' },
     'volumeAttributes: this version does not know "bundle" yet',
   ],
+  ['an interval alone', { refresh: '5m' }, 'volumeAttributes: needs secret'],
   [
-    'an interval for all',
-    { secret: 'a', refresh: '5m' },
-    'volumeAttributes: this version does not know "refresh" yet',
+    'an interval beside a list',
+    { items: '[{ secret: a }]', refresh: '5m' },
+    'volumeAttributes: refresh belongs into items',
   ],
+  [
+    'an interval of nothing beside secret',
+    { secret: 'a', refresh: '' },
+    'volumeAttributes.refresh: must be a duration with its unit, from 1s to 24h, such as 5m',
+  ],
+  ...['300', '999ms', '0s', '24h1s', '5 m', '-5m', 'soon', '[5m]', '', '1e9h'].map(
+    (refresh) =>
+      [
+        `an interval of ${JSON.stringify(refresh)}`,
+        { items: `[{ secret: a }, { secret: b }, { secret: c, refresh: ${refresh} }]` },
+        `${AT}[2].refresh: must be a duration with its unit, from 1s to 24h, such as 5m`,
+      ] as const,
+  ),
   [
     'an item’s word beside secret',
     { secret: 'a', optional: 'true' },

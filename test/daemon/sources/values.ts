@@ -37,6 +37,7 @@ export function itemOf(changes: Partial<Item> = {}): Item {
     path: undefined,
     mode: 0o644,
     optional: false,
+    refreshMs: undefined,
     ...changes,
   }
 }
