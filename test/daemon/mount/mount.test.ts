@@ -1,138 +1,7 @@
-import test, { type ExecutionContext } from 'ava'
-import { contentsDigest } from '../../../src/core/contents-digest.ts'
-import { LatchkeyError, type Reason } from '../../../src/core/errors.ts'
-import { Limiter } from '../../../src/core/limiter.ts'
-import { SecretBytes } from '../../../src/core/secret-bytes.ts'
-import type { VolumeRequest } from '../../../src/core/types.ts'
-import type { Workload } from '../../../src/daemon/identity/workload.ts'
-import { ByteBudget } from '../../../src/daemon/mount/byte-budget.ts'
-import { mount } from '../../../src/daemon/mount/mount.ts'
-import { Sessions } from '../../../src/daemon/mount/sessions.ts'
-import type { Stages } from '../../../src/daemon/mount/stages.ts'
-import { createDaemonMetrics } from '../../../src/observability/daemon-metrics.ts'
-import { createLogger } from '../../../src/observability/log.ts'
-import type { ShimMessage__Output } from '../../../src/wire/gen/latchkey/mount/v1/ShimMessage.ts'
-import { FakeClock } from '../../support/fake-clock.ts'
-import { ScriptedShim } from '../../support/shim.ts'
+import test from 'ava'
 import { until } from '../../support/until.ts'
 import { volumeRequest } from '../../support/volume-requests.ts'
-
-const TOKEN_LIFE_MS = 5 * 60_000
-
-/** A daemon around mount(): one source whose secret the test sets, one reviewer whose answer it sets. */
-class World {
-  readonly clock = new FakeClock()
-  secret: Readonly<Record<string, string>> | Reason = { password: 'one' }
-  review: Reason | undefined
-  readonly reviewed: string[] = []
-  readonly subscribers = new Set<() => void>()
-  readonly budget = new ByteBudget({ namespaceBytes: 20_000, nodeBytes: 40_000 })
-  readonly sessions = new Sessions(this.clock, this.budget)
-  fetches = 0
-  readonly handedOut: SecretBytes[] = []
-
-  readonly stages = {
-    authenticate: (request: VolumeRequest) => this.#authenticate(request),
-    sources: new Map([['kubernetes', { name: 'kubernetes', audience: '' }]]),
-    collect: () => this.#collect(),
-    feeds: {
-      subscribe: ({ onChange }: { onChange: () => void }) => {
-        this.subscribers.add(onChange)
-        return () => this.subscribers.delete(onChange)
-      },
-    },
-    sessions: this.sessions,
-    budget: this.budget,
-    slots: new Limiter('mounts', 4, 4),
-    clock: this.clock,
-    log: createLogger({ level: 'silent', side: 'daemon' }),
-    metrics: createDaemonMetrics({ version: 'test' }),
-  } as unknown as Stages
-
-  /** The secret changes, and whoever watches is told. */
-  change(secret: Readonly<Record<string, string>> | Reason): void {
-    this.secret = secret
-    for (const notify of this.subscribers) notify()
-    // Past the pace that a volume's generations keep.
-    void this.clock.advance(1_000)
-  }
-
-  #authenticate(request: VolumeRequest): Promise<Workload> {
-    this.reviewed.push(request.tokens.map(({ token }) => token.use((b) => b.toString())).join())
-    if (this.review !== undefined) return Promise.reject(new LatchkeyError(this.review, 'no'))
-    return Promise.resolve({
-      pod: request.pod,
-      serviceAccountUid: 'sa-uid',
-      expiresAtMs: this.clock.now() + TOKEN_LIFE_MS,
-      tokens: new Map(request.tokens.map((token) => [token.audience, token])),
-    })
-  }
-
-  #collect() {
-    this.fetches += 1
-    if (typeof this.secret === 'string') {
-      return Promise.reject(new LatchkeyError(this.secret, 'as told'))
-    }
-    const files = Object.entries(this.secret).map(([path, text]) => ({
-      path,
-      data: SecretBytes.copyOf(Buffer.from(text)),
-      mode: 0o644,
-      ownerUid: 0,
-    }))
-    this.handedOut.push(...files.map(({ data }) => data))
-    const bytes = files.reduce((sum, { data }) => sum + data.length, 0)
-    const dispose = (): void => {
-      for (const { data } of files) data.wipe()
-    }
-    return Promise.resolve({
-      dispose,
-      files,
-      digest: contentsDigest(files),
-      versions: new Map(),
-      immutable: new Set(),
-      bytes,
-    })
-  }
-}
-
-function openMessage(changes: Partial<VolumeRequest> = {}, holdMs = 0): ShimMessage__Output {
-  const { attributes, tokens, pod, volumeId, targetPath } = volumeRequest(changes)
-  return {
-    open: {
-      volumeId,
-      targetPath,
-      pod,
-      attributes: Object.fromEntries(attributes),
-      tokens: tokens.map((token) => ({
-        ...token,
-        token: token.token.use((bytes) => Buffer.from(bytes)),
-      })),
-      holdMs,
-    },
-  }
-}
-
-function begin(t: ExecutionContext, on: World, first: ShimMessage__Output) {
-  const shim = new ScriptedShim()
-  const ended = mount(shim, on.stages).then(
-    () => undefined,
-    (thrown: unknown) => LatchkeyError.from(thrown),
-  )
-  shim.say(first)
-  t.teardown(() => {
-    shim.hangUp()
-  })
-  return { shim, ended }
-}
-
-/** Opens a volume and commits its first generation. */
-async function opened(t: ExecutionContext, on: World) {
-  const stream = begin(t, on, openMessage())
-  const { digest } = await stream.shim.generation(1)
-  stream.shim.commit(1)
-  await until(() => on.subscribers.size > 0, { what: 'the session to watch' })
-  return { ...stream, digest }
-}
+import { begin, opened, openMessage, TOKEN_LIFE_MS, World } from './mount-world.ts'
 
 test('an authorised pod is sent its files, and the daemon keeps no value of them', async (t) => {
   const on = new World()
@@ -413,4 +282,27 @@ test('an answer to a generation that was never sent ends the stream', async (t) 
   const { shim, ended } = await opened(t, on)
   shim.commit(7)
   t.is((await ended)?.reason, 'InvalidRequest')
+})
+
+for (const life of ['POD_ALIVE', 'POD_GONE', 'POD_UNKNOWN'] as const) {
+  test(`a shim that kubelet stays away from is told ${life}, and the volume is served on`, async (t) => {
+    const on = new World()
+    const { shim } = await opened(t, on)
+    on.life = life
+    shim.say({ unattended: {} })
+    await until(() => shim.heard.length === 2, { what: 'the verdict' })
+    t.deepEqual(shim.heard[1], { verdict: { pod: life } })
+    t.is(on.asked, 1)
+    on.change({ password: 'two' })
+    t.is((await shim.generation(2)).text, 'password=two')
+  })
+}
+
+test('a shim that asks faster than the API server answers costs one question at a time', async (t) => {
+  const on = new World()
+  const { shim } = await opened(t, on)
+  for (let asking = 0; asking < 5; asking += 1) shim.say({ unattended: {} })
+  on.change({ password: 'two' })
+  await shim.generation(2)
+  t.true(on.asked < 5)
 })
