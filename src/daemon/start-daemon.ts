@@ -12,6 +12,7 @@ import { createAuthenticator } from './identity/authenticator.ts'
 import { createWitness } from './identity/witness.ts'
 import type { KubeClient } from './kube/kube-client.ts'
 import { ByteBudget } from './mount/byte-budget.ts'
+import { summarize } from './mount/listing.ts'
 import { listenForShims } from './mount/mount-server.ts'
 import { Sessions } from './mount/sessions.ts'
 import { ShimReports } from './mount/shim-reports.ts'
@@ -57,6 +58,7 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
     version,
     gauges: () => ({
       ...sessions.count(),
+      ...summarize(sessions.list(), reports.held, clock.now()),
       bytes: budget.totalBytes,
       watches: feeds.size,
       isShimConnected: reports.isConnected,

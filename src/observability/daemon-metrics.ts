@@ -11,7 +11,13 @@ export interface DaemonGauges {
   readonly bytes: number
   readonly watches: number
   readonly isShimConnected: boolean
+  /** By VOLUME_STATES. */
+  readonly volumes: ReadonlyMap<string, number>
+  readonly stalestMs: number
 }
+
+/** As `latchkey list` shows them. */
+export const VOLUME_STATES = ['pending', 'fresh', 'stale', 'waiting', 'ending', 'stranded'] as const
 
 /** The daemon's figures. No label carries the name of a secret, pod or namespace. */
 export interface DaemonMetrics {
@@ -125,6 +131,16 @@ function registerGauges(registry: Registry, gauges: () => DaemonGauges): void {
       this.set({ state: 'detached' }, detached)
     },
   })
+  new Gauge({
+    name: 'latchkey_volumes',
+    help: 'Volumes of this node by state, as `latchkey list` shows them: pending, fresh, stale (the last look failed), waiting (for tokens), ending or stranded (the pod is gone, the files are not).',
+    labelNames: ['state'],
+    registers,
+    collect() {
+      const { volumes } = gauges()
+      for (const state of VOLUME_STATES) this.set({ state }, volumes.get(state) ?? 0)
+    },
+  })
   const gauge = (name: string, help: string, read: () => number): void => {
     new Gauge({
       name,
@@ -139,6 +155,11 @@ function registerGauges(registry: Registry, gauges: () => DaemonGauges): void {
     'latchkey_volume_bytes',
     'Bytes of all files that the daemon has sent to the volumes of this node.',
     () => gauges().bytes,
+  )
+  gauge(
+    'latchkey_stalest_volume_seconds',
+    'How long the volume whose looks have failed for longest has not been refreshed; 0 where none fails.',
+    () => gauges().stalestMs / 1000,
   )
   gauge(
     'latchkey_watches',

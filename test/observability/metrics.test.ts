@@ -24,7 +24,15 @@ function busyHost(): HostMetrics {
 
 /** A daemon that has seen everything once. */
 function busyDaemon(): DaemonMetrics {
-  const gauges = () => ({ live: 2, detached: 1, bytes: 4096, watches: 5, isShimConnected: true })
+  const gauges = () => ({
+    live: 2,
+    detached: 1,
+    bytes: 4096,
+    watches: 5,
+    isShimConnected: true,
+    volumes: new Map([['stale', 2]]),
+    stalestMs: 1500,
+  })
   const daemon = createDaemonMetrics({ version: '1.2.3', gauges })
   for (const stage of ['authenticate', 'collect', 'commit'] as const) daemon.startStage(stage)()
   for (const reason of [undefined, ...REASONS]) {
@@ -103,7 +111,8 @@ test('durations are in seconds', async (t) => {
 
 test('gauges show what is when the page is read', async (t) => {
   let live = 1
-  const gauges = () => ({ live, detached: 0, bytes: 0, watches: 0, isShimConnected: false })
+  const none = { detached: 0, bytes: 0, watches: 0, isShimConnected: false, stalestMs: 0 }
+  const gauges = () => ({ ...none, live, volumes: new Map() })
   const daemon = createDaemonMetrics({ version: '0', gauges })
   t.is(valueOf(await daemon.text(), 'latchkey_sessions{state="live"}'), 1)
   live = 2

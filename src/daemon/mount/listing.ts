@@ -26,6 +26,27 @@ export function listVolumes(
   return [...served, ...others].toSorted(byPod)
 }
 
+export interface VolumeSummary {
+  /** By state: the last word of its name in the mount API, in lower case. */
+  readonly volumes: ReadonlyMap<string, number>
+  /** How long the volume whose looks have failed for longest has been stale; 0 where none is. */
+  readonly stalestMs: number
+}
+
+export function summarize(
+  sessions: readonly ListedSession[],
+  held: readonly HeldVolume__Output[],
+  nowMs: number,
+): VolumeSummary {
+  const listed = listVolumes(sessions, held)
+  const states = Map.groupBy(listed, ({ state }) => state.slice('VOLUME_'.length).toLowerCase())
+  const since = sessions.flatMap(({ session }) => session.status.staleness?.sinceMs ?? [])
+  return {
+    volumes: new Map([...states].map(([state, alike]) => [state, alike.length])),
+    stalestMs: Math.max(0, nowMs - Math.min(nowMs, ...since)),
+  }
+}
+
 function ofSession(
   { session, isLive }: ListedSession,
   reported: ReadonlyMap<string, HeldVolume__Output>,

@@ -1,5 +1,5 @@
 import test from 'ava'
-import { listVolumes } from '../../../src/daemon/mount/listing.ts'
+import { listVolumes, summarize } from '../../../src/daemon/mount/listing.ts'
 import type { HeldVolume__Output } from '../../../src/wire/gen/latchkey/mount/v1/HeldVolume.ts'
 import { until } from '../../support/until.ts'
 import { volumeRequest } from '../../support/volume-requests.ts'
@@ -86,4 +86,25 @@ test('volumes are ordered by namespace, pod and target', async (t) => {
     listed.map((one) => one.pod?.uid),
     ['a', 'b', pod.uid],
   )
+})
+
+test('a summary counts every state, and how long the stalest volume has been', async (t) => {
+  const on = new World()
+  await opened(t, on)
+  on.change('AccessDenied')
+  await until(() => on.sessions.list()[0]?.session.status.staleness !== undefined, {
+    what: 'the look to fail',
+  })
+  const waiting = held({ volumeId: 'other' })
+  await on.clock.advance(90_000)
+  const { volumes, stalestMs } = summarize(on.sessions.list(), [waiting], on.clock.now())
+  t.deepEqual(
+    volumes,
+    new Map([
+      ['waiting', 1],
+      ['stale', 1],
+    ]),
+  )
+  t.true(stalestMs >= 90_000 && stalestMs < 100_000, `${stalestMs}`)
+  t.deepEqual(summarize([], [], 0), { volumes: new Map(), stalestMs: 0 })
 })
