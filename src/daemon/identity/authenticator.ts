@@ -1,5 +1,4 @@
 import type { Clock } from '../../core/clock.ts'
-import { withDeadline } from '../../core/deadline.ts'
 import { LatchkeyError } from '../../core/errors.ts'
 import { isDnsLabel, isDnsSubdomain } from '../../core/kube-names.ts'
 import { parseTargetPath } from '../../core/target-path.ts'
@@ -7,6 +6,7 @@ import type { Pod, ServiceToken, VolumeRequest } from '../../core/types.ts'
 import { volumeIdOf } from '../../core/volume-id.ts'
 import { quoted } from '../kube/foreign-text.ts'
 import type { KubeClient } from '../kube/kube-client.ts'
+import { SharedReviews } from './shared-reviews.ts'
 import { checkEqual, readTokenSet } from './token-set.ts'
 import type { ClaimedToken, TokenSet } from './token-set.ts'
 import { judgeReview } from './token-verdict.ts'
@@ -28,7 +28,8 @@ export interface AuthenticatorOptions {
 export interface Authenticator {
   /**
    * Proves which pod asks: names in the request are claims, held against a token that the API server
-   * has reviewed. There is no other way to be somebody here, and no answer is kept for the next call.
+   * has reviewed. There is no other way to be somebody here. What the API server says of a token is shared
+   * by those who bring it at the same time, or a moment later; what a request claims is checked each time.
    *
    * Throws: InvalidRequest · TokenMissing · TokenRejected · PodMismatch · KubeUnavailable · Timeout ·
    * the signal's reason.
@@ -38,6 +39,8 @@ export interface Authenticator {
 
 export function createAuthenticator(options: AuthenticatorOptions): Authenticator {
   const { kube, nodeName, audience, kubeletRoot, clock, timeoutMs } = options
+  const reviewToken: KubeClient['reviewToken'] = (...asked) => kube.reviewToken(...asked)
+  const reviews = new SharedReviews({ reviewToken, clock, timeoutMs })
   return {
     async authenticate(request, signal) {
       // What costs nothing comes first, so that a storm of bad requests never reaches the API server.
@@ -45,9 +48,7 @@ export function createAuthenticator(options: AuthenticatorOptions): Authenticato
       checkVolume(request, kubeletRoot)
       const tokens = readTokenSet(request.tokens, request.pod, audience, clock.now())
       const { token } = tokens.reviewed.token
-      const status = await withDeadline(clock, timeoutMs, 'the token review', signal, (bounded) =>
-        kube.reviewToken(token, [audience], bounded),
-      )
+      const status = await reviews.review(token, [audience], signal)
       const userUid = judgeReview(status, { audience, nodeName, pod: request.pod, token })
       return toWorkload(request.pod, userUid, tokens)
     },
