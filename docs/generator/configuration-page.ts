@@ -1,4 +1,5 @@
 import * as z from 'zod'
+import { INSTALLED_CONFIG } from '../../src/cli/config-file.ts'
 import { schema } from '../../src/config/schema.ts'
 import { code, table } from './table.ts'
 
@@ -20,9 +21,10 @@ export function configurationPage(): readonly string[] {
   return [
     '# Configuration',
     '',
-    'One YAML file for both sides, given by `--config FILE`. Every word has a default, and without a file all of',
-    'them are taken. Unknown words are refused; `latchkey check FILE` tells what is wrong, by line and column,',
-    'before anything is restarted.',
+    `One YAML file for both sides: what \`--config FILE\` names, else \`${INSTALLED_CONFIG}\` where there is one,`,
+    'as in both containers of the DaemonSet. Every word has a default, and without a file all of them are taken.',
+    'Unknown words are refused; `latchkey check FILE` tells what is wrong, by line and column, before anything is',
+    'restarted.',
     '',
     'Durations are written with their units (`500ms`, `90s`, `5m`, `1h30m`), sizes likewise (`512KiB`, `4MiB`;',
     '`4Mi` is the same). There are no aliases and one document.',

@@ -1,3 +1,4 @@
+import { configFileOf, INSTALLED_CONFIG } from './config-file.ts'
 import type { Terminal } from './output.ts'
 
 /** `--name PLACEHOLDER`, given once at most. */
@@ -5,12 +6,14 @@ export interface Flag {
   readonly name: string
   readonly placeholder: string
   readonly summary: string
+  /** All that it takes; without it any text. */
+  readonly oneOf?: readonly string[]
 }
 
 export interface CommandArgs {
   /** Values of the command's flags by name; a flag that was not given is not in it. */
   readonly flags: ReadonlyMap<string, string>
-  /** As many as the command's table entry names. */
+  /** As many as the command's table entry asks for, and those that may follow them. */
   readonly operands: readonly string[]
   readonly terminal: Terminal
 }
@@ -20,6 +23,8 @@ export interface Command {
   readonly summary: string
   /** Names of what has to follow the command's name. */
   readonly operands: readonly string[]
+  /** Names of what may follow after that. */
+  readonly optional?: readonly string[]
   readonly flags: readonly Flag[]
   /** Answers the exit code. Throws: LatchkeyError, which ends in exit code 1. */
   readonly run: (args: CommandArgs) => Promise<number>
@@ -28,7 +33,14 @@ export interface Command {
 const CONFIG: Flag = {
   name: 'config',
   placeholder: 'FILE',
-  summary: 'configuration in YAML; without it every word has its default',
+  summary: `configuration in YAML; without it ${INSTALLED_CONFIG}, else all defaults`,
+}
+
+const OUTPUT: Flag = {
+  name: 'output',
+  placeholder: 'FORMAT',
+  summary: 'text for people, the default, or json for programs',
+  oneOf: ['text', 'json'],
 }
 
 /**
@@ -58,6 +70,34 @@ export const COMMANDS: readonly Command[] = [
     run: async ({ flags }) => (await import('./run.ts')).runBoth(configOf(flags)),
   },
   {
+    name: 'list',
+    summary: "list this node's volumes: pod, generation, age, next look, state",
+    operands: [],
+    flags: [
+      CONFIG,
+      OUTPUT,
+      { name: 'namespace', placeholder: 'NAME', summary: 'only volumes of pods in this namespace' },
+      { name: 'pod', placeholder: 'NAME', summary: 'only volumes of pods with this name' },
+    ],
+    run: async (args) => (await import('./list.ts')).runList(args),
+  },
+  {
+    name: 'refresh',
+    summary: 'ask the sources of volumes now: one volume, or those of a pod or source',
+    operands: [],
+    optional: ['VOLUME_ID'],
+    flags: [
+      CONFIG,
+      { name: 'pod', placeholder: 'NAMESPACE/NAME', summary: 'every volume of this pod' },
+      {
+        name: 'source',
+        placeholder: 'NAME',
+        summary: 'every volume with an item from this source',
+      },
+    ],
+    run: async (args) => (await import('./refresh.ts')).runRefresh(args),
+  },
+  {
     name: 'demo',
     summary: 'show a secret reach a pod, change and go, without a cluster',
     operands: [],
@@ -74,6 +114,6 @@ export const COMMANDS: readonly Command[] = [
 ]
 
 function configOf(flags: ReadonlyMap<string, string>): { readonly config?: string } {
-  const config = flags.get('config')
+  const config = configFileOf(flags)
   return config === undefined ? {} : { config }
 }

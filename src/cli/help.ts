@@ -9,7 +9,7 @@ export function helpText(commands: readonly Command[]): string {
     '',
     'usage: latchkey COMMAND',
     '',
-    ...columns(commands.map((command) => [signatureOf(command), command.summary])),
+    ...columns(commands.map((command) => [operandsOf(command), command.summary])),
     '',
     ...columns([
       ['COMMAND --help', 'what a command takes'],
@@ -34,9 +34,14 @@ export function commandHelpText(command: Command): string {
 }
 
 /** A command as one writes it, such as `check FILE`. */
-export function signatureOf({ name, operands, flags }: Command): string {
-  const optional = flags.map((flag) => `[--${flag.name} ${flag.placeholder}]`)
-  return [name, ...optional, ...operands].join(' ')
+export function signatureOf(command: Command): string {
+  const flags = command.flags.map((flag) => `[--${flag.name} ${flag.placeholder}]`)
+  return [operandsOf(command), ...flags].join(' ')
+}
+
+/** The same without its flags: on one line with the summary there is no room for them. */
+function operandsOf({ name, operands, optional = [] }: Command): string {
+  return [name, ...operands, ...optional.map((operand) => `[${operand}]`)].join(' ')
 }
 
 function columns(rows: readonly (readonly [string, string])[]): readonly string[] {

@@ -1,5 +1,6 @@
 import { LatchkeyError } from '../core/errors.ts'
 import { describeError } from '../observability/describe-error.ts'
+import type { Screen } from './table.ts'
 
 /** Where a command writes; a test looks at it. */
 export interface Terminal {
@@ -7,6 +8,8 @@ export interface Terminal {
   out(text: string): void
   /** What went wrong. */
   err(text: string): void
+  /** undefined where `out` leads to a file or a pipe. */
+  readonly screen?: Screen | undefined
 }
 
 export const processTerminal: Terminal = {
@@ -15,6 +18,12 @@ export const processTerminal: Terminal = {
   },
   err: (text) => {
     process.stderr.write(text)
+  },
+  get screen() {
+    if (!process.stdout.isTTY) return undefined
+    // https://no-color.org: set to anything but nothing.
+    const isColoured = (process.env['NO_COLOR'] ?? '') === ''
+    return { columns: process.stdout.columns, isColoured }
   },
 }
 

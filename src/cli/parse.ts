@@ -54,7 +54,7 @@ function parseRest(command: Command, argv: readonly string[]): Request {
   const missing = command.operands[operands.length]
   if (missing !== undefined)
     return mistake(`${command.name}: ${missing} is missing`, seeHelp(command))
-  const extra = operands[command.operands.length]
+  const extra = operands[command.operands.length + (command.optional?.length ?? 0)]
   if (extra !== undefined) {
     return mistake(`${command.name}: what is ${JSON.stringify(extra)}?`, seeHelp(command))
   }
@@ -83,6 +83,10 @@ function takeFlag(
   const isAnotherFlag = inlineValue === false && value.startsWith('-')
   if (value === undefined || value === '' || isAnotherFlag) {
     return mistake(`${command.name}: ${rawName} needs ${flag.placeholder}`, seeHelp(command))
+  }
+  if (flag.oneOf?.includes(value) === false) {
+    const message = `${command.name}: ${rawName} takes ${flag.oneOf.join(' or ')}, not ${JSON.stringify(value)}`
+    return mistake(message, didYouMean(value, flag.oneOf, '', command))
   }
   if (into.has(name)) return mistake(`${command.name}: ${rawName} is given twice`, seeHelp(command))
   into.set(name, value)
