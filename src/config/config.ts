@@ -36,6 +36,11 @@ export interface Config {
     /** Between two looks at a secret that may not be watched. */
     readonly intervalMs: number
   }
+  readonly events: {
+    readonly enabled: boolean
+    /** How long a volume has to have been stale before its pod is told. */
+    readonly staleAfterMs: number
+  }
   readonly kubernetes: {
     /** Absolute path; undefined: the pod's own service account. */
     readonly kubeconfig: string | undefined

@@ -89,8 +89,19 @@ function readAtMost(file: string, maxBytes: number): Buffer {
 }
 
 function toConfig(words: Words, nodeFromEnvironment: string | undefined): Config {
-  const { driver, audience, kubelet, sockets, volumes, limits, refresh, kubernetes, http, log } =
-    words
+  const {
+    driver,
+    audience,
+    kubelet,
+    sockets,
+    volumes,
+    limits,
+    refresh,
+    kubernetes,
+    events,
+    http,
+    log,
+  } = words
   return deepFreeze({
     driver,
     audience,
@@ -105,6 +116,7 @@ function toConfig(words: Words, nodeFromEnvironment: string | undefined): Config
     },
     limits,
     refresh: { intervalMs: refresh.interval },
+    events: { enabled: events.enabled, staleAfterMs: events.staleAfter },
     kubernetes: { kubeconfig: kubernetes.kubeconfig, timeoutMs: kubernetes.timeout },
     http,
     log,

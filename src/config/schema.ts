@@ -95,6 +95,17 @@ export const sections = {
       )
       .prefault('60s'),
   }),
+  events: section(
+    'Events on pods whose files have gone stale. The daemon has to be allowed to create them: the kustomize component `events` does that and switches them on.',
+    {
+      enabled: flag()
+        .describe('Tell a pod by an event that its files are stale, and when they are fresh again.')
+        .prefault(false),
+      staleAfter: duration('10s', '24h')
+        .describe('How long a volume has to have been stale before its pod is told.')
+        .prefault('2m'),
+    },
+  ),
   kubernetes: section('The API server.', {
     kubeconfig: absolutePath()
       .describe(

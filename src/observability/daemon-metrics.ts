@@ -5,6 +5,8 @@ import { collectProcessMetrics } from './process-metrics.ts'
 
 export type MountStage = 'authenticate' | 'collect' | 'commit'
 
+export type EventOutcome = 'created' | 'dropped' | 'failed'
+
 export interface DaemonGauges {
   readonly live: number
   readonly detached: number
@@ -30,6 +32,8 @@ export interface DaemonMetrics {
   readonly observeReview: (reason: Reason | undefined, durationMs: number) => void
   /** `source` is a name from the configuration. */
   readonly observeFetch: (source: string, reason: Reason | undefined, durationMs: number) => void
+  /** Of an event on a pod; `dropped` for the bound of the node. */
+  readonly countEvent: (outcome: EventOutcome) => void
   /** The whole page in Prometheus' text format. */
   readonly text: () => Promise<string>
   readonly families: () => readonly MetricFamily[]
@@ -81,6 +85,12 @@ export function createDaemonMetrics({ version, gauges }: DaemonMetricsOptions): 
     buckets: CALL_BUCKETS_S,
     registers,
   })
+  const events = new Counter({
+    name: 'latchkey_events_total',
+    help: 'Events on pods about stale volumes, by outcome (created, dropped: too many at once, failed).',
+    labelNames: ['outcome'],
+    registers,
+  })
   setBuildInfo(registry, version)
   if (gauges !== undefined) registerGauges(registry, gauges)
   collectProcessMetrics(registry)
@@ -103,6 +113,9 @@ export function createDaemonMetrics({ version, gauges }: DaemonMetricsOptions): 
     },
     observeFetch: (source, reason, durationMs) => {
       fetches.observe({ source, reason: reason ?? 'none' }, durationMs / 1000)
+    },
+    countEvent: (outcome) => {
+      events.inc({ outcome })
     },
     text: () => registry.metrics(),
     families: () => familiesOf(registry),

@@ -40,6 +40,7 @@ test('without a file every word has its default', (t) => {
       connections: 1_024,
     },
     refresh: { intervalMs: 60_000 },
+    events: { enabled: false, staleAfterMs: 120_000 },
     kubernetes: { kubeconfig: undefined, timeoutMs: 10_000 },
     http: { address: '0.0.0.0', port: 9808 },
     log: { level: 'info' },

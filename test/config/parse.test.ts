@@ -32,6 +32,7 @@ test('every word can be said, and is taken over', (t) => {
     volumes: { maxBytes: 1MiB, allowSwap: true, selinuxContext: "system_u:object_r:container_file_t:s0:c1,c2", oldGenerationLinger: 500ms }
     limits: { namespaceBytes: 8MiB, nodeBytes: 16MiB, concurrentPublishes: 1, waitingPublishes: 0, lastValuesBytes: 0B, connections: 8 }
     refresh: { interval: 1h30m }
+    events: { enabled: true, staleAfter: 10m }
     kubernetes: { kubeconfig: /etc/kubeconfig, timeout: 5s }
     http: { address: "::1", port: 0 }
     log: { level: debug }
@@ -57,6 +58,7 @@ test('every word can be said, and is taken over', (t) => {
       connections: 8,
     },
     refresh: { interval: 5_400_000 },
+    events: { enabled: true, staleAfter: 600_000 },
     kubernetes: { kubeconfig: '/etc/kubeconfig', timeout: 5_000 },
     http: { address: '::1', port: 0 },
     log: { level: 'debug' },
