@@ -8,7 +8,7 @@ import type { Cluster, ClusterDescription } from './cluster/cluster.ts'
 import { openCluster } from './cluster/cluster.ts'
 import { run } from './cluster/command.ts'
 import { describeExisting } from './cluster/existing.ts'
-import { buildLatchkeyImage } from './cluster/images.ts'
+import { buildLatchkeyImages } from './cluster/images.ts'
 import { down, up } from './cluster/rig.ts'
 import { RUN_FOLDER } from './cluster/run-folder.ts'
 import type { Deployment } from './deployment.ts'
@@ -78,9 +78,11 @@ async function setOwnStage(flags: Flags, signal: AbortSignal): Promise<Stage> {
   const rig = await up({ report: say, signal, outlive: flags.keep, syncFrequency })
   const { cluster, description } = rig
   try {
-    const archive = await buildLatchkeyImage(rig.baseArchive, RUN_FOLDER, signal)
-    await cluster.node?.importImage(archive, signal)
-    rmSync(archive)
+    const { current, next } = await buildLatchkeyImages(rig.baseArchive, RUN_FOLDER, signal)
+    for (const archive of [current, next]) {
+      await cluster.node?.importImage(archive, signal)
+      rmSync(archive)
+    }
     const deployment = prepareDeployment(cluster, join(RUN_FOLDER, 'manifests'))
     const strike = (): Promise<void> => (flags.keep ? Promise.resolve() : rig.down())
     if (flags.keep) tellHowToEnter(description)

@@ -1,4 +1,12 @@
-import { chmodSync, copyFileSync, existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs'
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 
@@ -11,6 +19,9 @@ import { writeImageArchive } from './image-archive.ts'
 /** Debian with Node 24 and Python: what the Dockerfile stands on, and what test pods run. */
 export const BASE_IMAGE = 'localhost/latchkey-e2e-base:1'
 export const LATCHKEY_IMAGE = 'localhost/latchkey:e2e'
+/** The same program under another version, to upgrade to. */
+export const NEXT_IMAGE = 'localhost/latchkey:e2e-next'
+export const NEXT_VERSION = '999.0.0-e2e'
 
 const PROJECT = join(import.meta.dirname, '..', '..', '..')
 const SUITE = 'bookworm'
@@ -55,39 +66,60 @@ export async function ensureBaseImage(
   return join(folder, 'image.tar')
 }
 
+/** One archive for each of LATCHKEY_IMAGE and NEXT_IMAGE. */
+export interface LatchkeyArchives {
+  readonly current: string
+  readonly next: string
+}
+
 /**
- * Builds the project's Dockerfile, as it is shipped, on that base, and writes the image's archive
+ * Builds the project's Dockerfile, as it is shipped, on that base, and writes the images' archives
  * into the folder. Expects dist/ to be built.
  */
-export async function buildLatchkeyImage(
+export async function buildLatchkeyImages(
   baseArchive: string,
   folder: string,
   signal?: AbortSignal,
-): Promise<string> {
-  const archive = join(folder, 'latchkey.tar')
+): Promise<LatchkeyArchives> {
   const storage = join(folder, 'buildah')
   const temporary = join(storage, 'tmp')
   mkdirSync(temporary, { recursive: true })
   const state = ['--root', join(storage, 'root'), '--runroot', join(storage, 'run')]
   // buildah keeps a note of blobs in /var/lib/containers, whatever it is told.
   const hideNotes = ['sh', '-c', 'mount -t tmpfs tmpfs /var/lib && exec "$@"', 'sh']
-  const buildah = [...hideNotes, 'buildah', ...state, '--storage-driver', 'overlay']
   const options: CommandOptions = {
-    cwd: PROJECT,
     env: { TMPDIR: temporary },
     timeoutMs: 300_000,
     ...(signal && { signal }),
   }
-  await run(inPrivate([...buildah, 'pull', '-q', `docker-archive:${baseArchive}`]), options)
-  const build = [
-    ...['bud', '-q', '--isolation', 'chroot', '--pull-never', '--timestamp', '0'],
-    ...['--build-arg', `BASE=${BASE_IMAGE}`, '-t', LATCHKEY_IMAGE, '.'],
-  ]
-  await run(inPrivate([...buildah, ...build]), options)
-  const push = ['push', '-q', LATCHKEY_IMAGE, `docker-archive:${archive}:${LATCHKEY_IMAGE}`]
-  await run(inPrivate([...buildah, ...push]), options)
+  const buildah = async (...words: readonly string[]): Promise<void> => {
+    const command = ['buildah', ...state, '--storage-driver', 'overlay', ...words]
+    await run(inPrivate([...hideNotes, ...command]), options)
+  }
+  const bud = ['bud', '-q', '--isolation', 'chroot', '--pull-never', '--timestamp', '0']
+  const save = async (image: string, name: string): Promise<string> => {
+    const archive = join(folder, name)
+    await buildah('push', '-q', image, `docker-archive:${archive}:${image}`)
+    return archive
+  }
+  await buildah('pull', '-q', `docker-archive:${baseArchive}`)
+  await buildah(...bud, '--build-arg', `BASE=${BASE_IMAGE}`, '-t', LATCHKEY_IMAGE, PROJECT)
+  const current = await save(LATCHKEY_IMAGE, 'latchkey.tar')
+  await buildah(...bud, '-t', NEXT_IMAGE, writeNextContext(join(folder, 'next')))
+  const next = await save(NEXT_IMAGE, 'latchkey-next.tar')
   rmSync(storage, { recursive: true, force: true })
-  return archive
+  return { current, next }
+}
+
+/** What the image of the next version changes: the one file that names the version. */
+function writeNextContext(folder: string): string {
+  mkdirSync(folder, { recursive: true })
+  const manifest = JSON.parse(readFileSync(join(PROJECT, 'dist', 'package.json'), 'utf8')) as object
+  const next = { ...manifest, version: NEXT_VERSION }
+  writeFileSync(join(folder, 'package.json'), JSON.stringify(next))
+  const lines = [`FROM ${LATCHKEY_IMAGE}`, 'COPY package.json /opt/latchkey/package.json']
+  writeFileSync(join(folder, 'Dockerfile'), `${lines.join('\n')}\n`)
+  return folder
 }
 
 /**

@@ -1,7 +1,8 @@
 import { request } from 'node:http'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
+import { createInterface } from 'node:readline'
 
 import type { ExecutionContext } from 'ava'
 
@@ -12,14 +13,16 @@ import { until } from '../cluster/until.ts'
 export interface ApiProxy {
   /** A merge patch of one object; answers when the API server has. */
   patch(path: string, body: object): Promise<void>
+  /** Tells of each state of one object, from the present one on, until the story ends. */
+  watch(path: string, name: string, onState: (state: unknown) => void): void
 }
 
 /** Runs `kubectl proxy` on the node until the story ends. */
 export async function openApiProxy(t: ExecutionContext, node: ClusterNode): Promise<ApiProxy> {
   // A socket's name crosses from the node's network namespace to ours, a port would not.
-  const folder = mkdtempSync(join(tmpdir(), 'lk-proxy-'))
+  const folder = mkdtempSync(join(tmpdir(), 'kubectl-proxy-'))
   const socketPath = join(folder, 'api.sock')
-  const proxy = node.service('kubectl-proxy', [
+  const proxy = node.service(basename(folder), [
     ...node.kubectl,
     'proxy',
     `--unix-socket=${socketPath}`,
@@ -46,5 +49,19 @@ export async function openApiProxy(t: ExecutionContext, node: ClusterNode): Prom
     what: 'kubectl proxy to listen',
     withinMs: 10_000,
   })
-  return { patch: (path, body) => send('PATCH', path, body) }
+  const watch = (path: string, name: string, onState: (state: unknown) => void): void => {
+    const query = `watch=1&fieldSelector=metadata.name%3D${name}`
+    const call = request({ socketPath, path: `${path}?${query}` }, (answer) => {
+      // Its end comes as an error, to both of them.
+      answer.on('error', () => undefined)
+      const lines = createInterface({ input: answer }).on('error', () => undefined)
+      lines.on('line', (line) => {
+        onState((JSON.parse(line) as { readonly object: unknown }).object)
+      })
+    })
+    call.on('error', () => undefined)
+    call.end()
+    t.teardown(() => call.destroy())
+  }
+  return { patch: (path, body) => send('PATCH', path, body), watch }
 }

@@ -11,6 +11,7 @@ export interface Pod extends KubeObject {
   readonly metadata: {
     readonly name: string
     readonly uid: string
+    readonly creationTimestamp: string
     readonly deletionTimestamp?: string
   }
   readonly status: {
@@ -34,6 +35,9 @@ export interface KubeEvent {
   readonly reason: string
   readonly message: string
   readonly count?: number
+  /** To the second; not on every event. */
+  readonly lastTimestamp?: string
+  readonly involvedObject: { readonly name: string }
 }
 
 export interface ConsumerOptions {

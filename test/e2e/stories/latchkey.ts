@@ -6,17 +6,14 @@ import type { Pod } from './kube-objects.ts'
 /** Where Latchkey itself lives. */
 export const system: Place = openPlace('latchkey-system')
 
-/** The one pod of the DaemonSet on a one-node cluster. */
+/** The pod of the DaemonSet on a one-node cluster; of two during a rollout, the new one. */
 export async function latchkeyPod(): Promise<Pod> {
-  const text = await system.kubectl(
-    'get',
-    'pods',
-    '-l',
-    'app.kubernetes.io/name=latchkey',
-    '-o',
-    'json',
-  )
-  const [pod] = (JSON.parse(text) as { items: Pod[] }).items
+  const selected = ['-l', 'app.kubernetes.io/name=latchkey']
+  const text = await system.kubectl('get', 'pods', ...selected, '-o', 'json')
+  const pod = (JSON.parse(text) as { items: Pod[] }).items
+    .filter(({ metadata }) => metadata.deletionTimestamp === undefined)
+    .toSorted((a, b) => a.metadata.creationTimestamp.localeCompare(b.metadata.creationTimestamp))
+    .at(-1)
   if (pod === undefined) throw new Error('no pod of the DaemonSet is there')
   return pod
 }

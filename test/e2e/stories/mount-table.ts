@@ -1,5 +1,7 @@
 /** One line of mountinfo; see proc_pid_mountinfo(5). */
 export interface Mount {
+  /** Unlike its place it is another one once something was unmounted and mounted again. */
+  readonly device: string
   /** Folder of the file system that is mounted here; `/` but for binds of something inside it. */
   readonly root: string
   readonly mountPoint: string
@@ -17,9 +19,10 @@ export function parseMountTable(mountinfo: string): Mount[] {
 function parseLine(line: string): Mount {
   // Optional fields stand between the options and a lone dash, none to many.
   const [before = '', after = ''] = line.split(' - ')
-  const [, , , root = '', mountPoint = '', options = ''] = before.split(' ')
+  const [, , device = '', root = '', mountPoint = '', options = ''] = before.split(' ')
   const [fileSystem = '', source = '', superOptions = ''] = after.split(' ')
   return {
+    device,
     root: unescape(root),
     mountPoint: unescape(mountPoint),
     options: options.split(','),
