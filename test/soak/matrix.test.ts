@@ -1,0 +1,42 @@
+import test from 'ava'
+import { mountTest } from '../support/mount-namespace.ts'
+import { openLane } from './lane.ts'
+import { crashThrough, ROWS, VICTIMS } from './matrix.ts'
+
+const WORLDS = 4
+const TIMEOUT_MS = 900_000
+
+/** The promise of the crash matrix; there are more, and each row has to bring some. */
+const LEAST_POINTS = 40
+
+// Made by the first test that may mount; where none may, nothing is bundled.
+const made: { lane?: ReturnType<typeof openLane> } = {}
+const points = new Set<string>()
+
+for (const row of ROWS) {
+  const { operation, side, scope } = row
+  const where = `at each ${scope} point of ${operation} on the ${side}`
+  mountTest(`killed ${where}, alone, the other or both: whole files, nothing left`, async (t) => {
+    t.timeout(TIMEOUT_MS)
+    made.lane ??= openLane(WORLDS)
+    const lane = await made.lane
+    for (const victims of VICTIMS) {
+      const { crashes, logs } = await lane.withWorld(async (world) => ({
+        crashes: await crashThrough(world, row, victims),
+        logs: world.logs(),
+      }))
+      const bad = crashes.filter(({ findings }) => findings.length > 0)
+      if (bad.length > 0) t.log(logs.join('\n'))
+      t.deepEqual(bad, [], `victims: ${victims}`)
+      t.true(crashes.length > 0, `${victims}: no point was met`)
+      for (const { point } of crashes) points.add(`${side} ${point}`)
+    }
+  })
+}
+
+test.after.always('the lane is closed, and there were points enough', async (t) => {
+  if (made.lane === undefined) return
+  await (await made.lane).close()
+  t.log(`${points.size} points, each with three kinds of victims`)
+  t.true(points.size >= LEAST_POINTS)
+})

@@ -1,0 +1,190 @@
+import { until } from '../support/until.ts'
+import type { SideName } from './bundle.ts'
+import { describeFinding, type Finding } from './findings.ts'
+import type { CrashPlan } from './sides/crash-points.ts'
+import { SIDES, type Member, type World } from './world.ts'
+
+/** Who dies at a point: the side that came to it, the other one, or both. */
+export const VICTIMS = ['self', 'other', 'both'] as const
+
+export type Victims = (typeof VICTIMS)[number]
+
+/** One operation, and the points of one side on the way through it. */
+export interface Row {
+  readonly operation: Operation
+  readonly side: SideName
+  readonly scope: string
+}
+
+export type Operation = 'publish' | 'swap' | 'unpublish' | 'republish' | 'restart'
+
+export const ROWS: readonly Row[] = [
+  ...rows('publish', 'host', ['publish', 'stream', 'call']),
+  ...rows('swap', 'host', ['swap', 'stream', 'prune']),
+  ...rows('unpublish', 'host', ['unpublish', 'stream', 'call']),
+  ...rows('republish', 'host', ['stream', 'call']),
+  ...rows('restart', 'host', ['start', 'adopt', 'stream', 'call']),
+  ...rows('publish', 'daemon', ['stream', 'kube']),
+  ...rows('swap', 'daemon', ['stream', 'kube']),
+  ...rows('unpublish', 'daemon', ['stream']),
+  ...rows('republish', 'daemon', ['stream', 'kube']),
+  ...rows('restart', 'daemon', ['start', 'stream', 'kube']),
+]
+
+/** A bound only; the longest row has some fifty. */
+const MAX_POINTS = 200
+const VOLUMES = 3
+const SECRETS = ['one', 'two', 'three', 'four'] as const
+const FS_GROUP = 2000
+const QUIET_LOOKS = 4
+
+/** One crash: where, and what was wrong ten seconds after the restart. */
+export interface Crash {
+  /** Such as `swap.7 renameSync`. */
+  readonly point: string
+  readonly findings: readonly string[]
+}
+
+/** Crashes ahead of the first point of a row, of the second and so on, until the operation gets through. */
+export async function crashThrough(
+  world: World,
+  row: Row,
+  victims: Victims,
+): Promise<readonly Crash[]> {
+  const crashes: Crash[] = []
+  for (let nth = 1; nth <= MAX_POINTS; nth += 1) {
+    const crash = await crashAt(world, row, nth, victims)
+    if (crash === undefined) return crashes
+    crashes.push(crash)
+    if (crash.findings.length > 0) return crashes
+  }
+  throw new Error(`${row.operation}: more than ${MAX_POINTS} points in ${row.scope}`)
+}
+
+/** undefined: the operation got through without coming to such a point. */
+async function crashAt(
+  world: World,
+  row: Row,
+  nth: number,
+  victims: Victims,
+): Promise<Crash | undefined> {
+  await beCalm(world)
+  const { operation, side, scope } = row
+  if (operation === 'restart') await killFirst(world, side)
+  const doomed = victimsOf(side, victims)
+  const planFor = (own: number): CrashPlan => {
+    const others = doomed.filter((each) => each !== side).map((each) => world.process(each).pid)
+    return { scope, nth, pids: doomed.includes(side) ? [...others, own] : others }
+  }
+  const isOver = await begin(world, row, nth, planFor)
+  await until(() => isOver() || doomed.some((each) => world.process(each).isDead), {
+    what: `${operation} to end, or somebody to die of it`,
+  })
+  if (!doomed.some((each) => world.process(each).isDead)) await untilQuiet(world)
+  const armed = world.process(side)
+  const disarmed = await armed.disarm()
+  if (disarmed?.hasHit === false) return undefined
+  await Promise.all(doomed.map((each) => world.process(each).exited))
+  const point = `${operation}: ${armed.crash ?? 'died elsewhere'}`
+  const findings = await recover(world)
+  return { point, findings: findings.map(describeFinding) }
+}
+
+/** Three volumes that both sides know well, and nothing out of order. */
+async function beCalm(world: World): Promise<void> {
+  for (const member of world.living.slice(VOLUMES)) world.deletePod(member)
+  while (world.living.length < VOLUMES) addPod(world)
+  const findings = await world.converge()
+  if (findings.length > 0) throw new Error(findings.map(describeFinding).join('\n'))
+  const strangers = world.living.filter(({ tokensOf }) => tokensOf !== world.process('host'))
+  if (strangers.length > 0) await world.republish(strangers)
+}
+
+async function killFirst(world: World, side: SideName): Promise<void> {
+  world.kill(side)
+  await world.process(side).exited
+  await world.bury()
+  for (const { secret } of world.living) world.change(secret)
+}
+
+/** Starts the operation under the plan; the answer tells whether it is over. */
+async function begin(
+  world: World,
+  { operation, side }: Row,
+  nth: number,
+  planFor: (pid: number) => CrashPlan,
+): Promise<() => boolean> {
+  const isInOrder = (): boolean => world.inspect().length === 0
+  if (operation === 'restart') {
+    let isStarted = false
+    void world.start(side, planFor).then(() => {
+      isStarted = true
+    })
+    return () => isStarted && isInOrder()
+  }
+  await world.arm(side, planFor(world.process(side).pid))
+  const member = world.living[nth % VOLUMES]
+  if (member === undefined) throw new Error('there is no volume')
+  if (operation === 'publish') addPod(world)
+  else if (operation === 'swap') world.change(member.secret)
+  else if (operation === 'unpublish') world.deletePod(member)
+  else {
+    let isAnswered = false
+    // With new tokens, which a republish by a kubelet that goes on would not bring.
+    const again = world.cluster.kubelet.restart().then(() => world.republish())
+    again.then(
+      () => {
+        isAnswered = true
+      },
+      () => undefined,
+    )
+    return () => isAnswered && isInOrder()
+  }
+  return isInOrder
+}
+
+function addPod(world: World): Member {
+  const inUse = new Set(world.living.map(({ secret }) => secret))
+  const secret = SECRETS.find((name) => !inUse.has(name)) ?? SECRETS[0]
+  // Every other volume with a group of its own.
+  return world.addPod(secret, world.members.size % 2 === 0 ? undefined : FS_GROUP)
+}
+
+/** Restarts who is dead while every Secret changes, and waits for the node to be in order again. */
+async function recover(world: World): Promise<readonly Finding[]> {
+  const dead = await world.bury()
+  for (const { secret } of world.living) world.change(secret)
+  const mounted = world.mounted
+  const adopted = await Promise.all(dead.map((side) => world.start(side)))
+  const host = dead.indexOf('host')
+  if (host >= 0 && adopted[host] !== mounted) {
+    const what = `the host side adopted ${adopted[host] ?? 'nothing'} of ${mounted} mounts`
+    return [{ kind: 'lost', what }]
+  }
+  return world.converge()
+}
+
+/** What trails behind an operation, such as a farewell to the daemon, has been said. */
+async function untilQuiet(world: World): Promise<void> {
+  let before = ''
+  let looks = 0
+  await until(
+    async () => {
+      const seen = await Promise.all(SIDES.map((side) => world.process(side).seen()))
+      const now = JSON.stringify(seen)
+      looks = now === before ? looks + 1 : 0
+      before = now
+      return looks >= QUIET_LOOKS || SIDES.some((side) => world.process(side).isDead)
+    },
+    { what: 'both sides to fall quiet' },
+  )
+}
+
+function victimsOf(side: SideName, victims: Victims): readonly SideName[] {
+  if (victims === 'both') return SIDES
+  return SIDES.filter((each) => (each === side) === (victims === 'self'))
+}
+
+function rows(operation: Operation, side: SideName, scopes: readonly string[]): readonly Row[] {
+  return scopes.map((scope) => ({ operation, side, scope }))
+}

@@ -1,0 +1,26 @@
+import type { KubeClient } from '../../../src/daemon/kube/kube-client.ts'
+import type { CrashPoints } from './crash-points.ts'
+
+const SCOPE = 'kube'
+
+/** The same client, with an event before and after every call, and for every word of a watch. */
+export function watchKube(kube: KubeClient, points: CrashPoints): KubeClient {
+  const around = async <T>(name: string, call: Promise<T>): Promise<T> => {
+    points.meet(name, SCOPE)
+    const answer = await call
+    points.meet(`${name} answered`, SCOPE)
+    return answer
+  }
+  return {
+    reviewToken: (...args) => around('review', kube.reviewToken(...args)),
+    readSecret: (...args) => around('read', kube.readSecret(...args)),
+    async *watchSecret(...args) {
+      points.meet('watch', SCOPE)
+      for await (const event of kube.watchSecret(...args)) {
+        points.meet(`watch said ${event.type}`, SCOPE)
+        yield event
+      }
+    },
+    close: () => kube.close(),
+  }
+}

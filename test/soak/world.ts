@@ -1,0 +1,374 @@
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { volumeIdOf } from '../../src/core/volume-id.ts'
+import { readMounts } from '../../src/host/volume/mountinfo.ts'
+import { startMinicluster, type Minicluster } from '../../src/minicluster/minicluster.ts'
+import type { ServingPki } from '../../src/minicluster/pki.ts'
+import type { StoredPod } from '../../src/minicluster/pod-store.ts'
+import { unmountLazily } from '../../src/syscalls/mount-api.ts'
+import { until } from '../support/until.ts'
+import type { SideName } from './bundle.ts'
+import type { Finding } from './findings.ts'
+import { filesOf } from './generation-files.ts'
+import { inspectNode, type Expected } from './inspection.ts'
+import type { SideProcess } from './side-process.ts'
+import type { CrashPlan } from './sides/crash-points.ts'
+import type { Spares } from './spares.ts'
+import { readVolume } from './volume-reading.ts'
+
+export interface WorldParts {
+  /** A folder of its own, with a short path: sockets will lie in it. */
+  readonly folder: string
+  readonly spares: Spares
+  readonly pki: ServingPki
+}
+
+/** A pod with one volume, and what is known of it from outside. */
+export interface Member {
+  readonly pod: StoredPod
+  readonly secret: string
+  readonly targetPath: string
+  /** kubelet was told OK: from here on the files are there, always. */
+  isPromised: boolean
+  isLeaving: boolean
+  /** The newest generation that was seen in it. */
+  shown: number
+  /** The host process that has its tokens. */
+  tokensOf: SideProcess | undefined
+  /** The daemon process that is known to hold its session. */
+  sessionOf: SideProcess | undefined
+}
+
+export const SIDES = ['host', 'daemon'] as const
+
+const DRIVER = 'csi.latchkey.dev'
+const NAMESPACE = 'shop'
+const ACCOUNT = 'api'
+const VOLUME = 'db'
+/** After this a node has to be as if nothing had happened. */
+const CONVERGENCE_MS = 10_000
+/** Old generations go soon, so that every cycle sees them gone. */
+const LINGER = '50ms'
+/** kubelet comes by itself in an hour: whatever heals sooner has healed without it. */
+const SYNC_INTERVAL_MS = 3_600_000
+
+/**
+ * A node with both sides as processes of their own, and everything around them in this process: API
+ * server, kubelet, pods that read their files all the time.
+ */
+export class World {
+  readonly cluster: Minicluster
+  readonly members = new Map<string, Member>()
+  readonly #parts: WorldParts
+  readonly #configFile: string
+  readonly #secrets = new Map<string, number>()
+  readonly #running = new Map<SideName, SideProcess>()
+  /** What a pod saw that no pod may ever see. */
+  readonly #seen = new Map<string, Finding>()
+  readonly #stopped = new AbortController()
+  readonly #buried = new WeakSet<SideProcess>()
+  #podNumber = 0
+  #kills = 0
+
+  private constructor(cluster: Minicluster, parts: WorldParts) {
+    this.cluster = cluster
+    this.#parts = parts
+    this.#configFile = join(parts.folder, 'config.json')
+    mkdirSync(join(parts.folder, 'm'), { mode: 0o700 })
+    writeFileSync(this.#configFile, JSON.stringify(this.#config()))
+    cluster.objects.createServiceAccount({ namespace: NAMESPACE, name: ACCOUNT })
+    const grant = {
+      namespace: NAMESPACE,
+      serviceAccount: ACCOUNT,
+      verbs: ['get', 'watch'],
+    } as const
+    cluster.objects.grant(grant)
+    cluster.objects.pods.subscribe(() => {
+      this.#followPods()
+    })
+  }
+
+  /** Both sides run, no pod does. */
+  static async start(parts: WorldParts): Promise<World> {
+    const { folder, pki } = parts
+    mkdirSync(folder, { mode: 0o700 })
+    const kubelet = {
+      syncIntervalMs: SYNC_INTERVAL_MS,
+      retry: { firstMs: 20, maxMs: 300, factor: 2 },
+    }
+    const world = new World(await startMinicluster({ root: folder, pki, kubelet }), parts)
+    await Promise.all(SIDES.map((side) => world.start(side)))
+    await world.cluster.kubelet.untilRegistered(DRIVER)
+    return world
+  }
+
+  /** Processes killed so far. */
+  get kills(): number {
+    return this.#kills
+  }
+
+  get secrets(): readonly string[] {
+    return [...this.#secrets.keys()]
+  }
+
+  /** Those that are to stay. */
+  get living(): readonly Member[] {
+    return [...this.members.values()].filter(({ isLeaving }) => !isLeaving)
+  }
+
+  /** Volumes that are mounted now, whoever wants them. */
+  get mounted(): number {
+    const { folder } = this.#parts
+    return readMounts().filter(({ mountPoint }) => mountPoint.startsWith(`${folder}/`)).length
+  }
+
+  process(side: SideName): SideProcess {
+    const found = this.#running.get(side)
+    if (found === undefined) throw new Error(`the ${side} was never started`)
+    return found
+  }
+
+  /** Answers how many volumes it adopted; undefined where it died in the attempt. */
+  async start(side: SideName, planFor?: (pid: number) => CrashPlan): Promise<number | undefined> {
+    const next = this.#parts.spares.take(side)
+    this.#running.set(side, next)
+    const plan = planFor?.(next.pid)
+    if (plan !== undefined) this.#expectDeaths(plan)
+    return next.start(this.#configFile, plan)
+  }
+
+  /** kill -9, one right after the other. */
+  kill(...sides: readonly SideName[]): void {
+    for (const side of sides) this.process(side).kill()
+  }
+
+  /** The pids that a plan names die sooner or later, and are meant to. */
+  #expectDeaths({ pids }: CrashPlan): void {
+    for (const side of this.#running.values()) if (pids.includes(side.pid)) side.expectDeath()
+  }
+
+  async arm(side: SideName, plan: CrashPlan): Promise<void> {
+    this.#expectDeaths(plan)
+    await this.process(side).arm(plan)
+  }
+
+  /** Waits until those that were killed are gone, looks at the pods' files, and tells who is dead. */
+  async bury(): Promise<readonly SideName[]> {
+    const dead = SIDES.filter((side) => this.process(side).isDead)
+    for (const side of dead) {
+      const process = this.process(side)
+      await process.exited
+      if (this.#buried.has(process)) continue
+      this.#buried.add(process)
+      this.#kills += 1
+      this.#blame(process)
+    }
+    this.look()
+    return dead
+  }
+
+  addPod(secret: string, fsGroup?: number): Member {
+    const { objects, nodeName, kubelet } = this.cluster
+    if (!this.#secrets.has(secret)) this.change(secret)
+    this.#podNumber += 1
+    const csi = { driver: DRIVER, readOnly: true, volumeAttributes: { secret } }
+    const spec = {
+      namespace: NAMESPACE,
+      name: `pod-${this.#podNumber}`,
+      serviceAccount: ACCOUNT,
+      node: nodeName,
+      volumes: [{ name: VOLUME, csi }],
+      ...(fsGroup === undefined ? {} : { fsGroup }),
+    }
+    const pod = objects.createPod(spec)
+    const member = {
+      pod,
+      secret,
+      targetPath: kubelet.targetPath(pod, VOLUME),
+      isPromised: false,
+      isLeaving: false,
+      shown: 0,
+      tokensOf: undefined,
+      sessionOf: undefined,
+    }
+    this.members.set(pod.uid, member)
+    return member
+  }
+
+  deletePod(member: Member): void {
+    member.isLeaving = true
+    this.cluster.objects.deletePod(member.pod)
+  }
+
+  /** The Secret's next generation. */
+  change(secret: string): number {
+    const generation = (this.#secrets.get(secret) ?? 0) + 1
+    this.#secrets.set(secret, generation)
+    const { objects } = this.cluster
+    const spec = { namespace: NAMESPACE, name: secret, data: filesOf(secret, generation) }
+    if (generation === 1) objects.createSecret(spec)
+    else objects.updateSecret(spec)
+    return generation
+  }
+
+  /** kubelet publishes every volume again and is answered. */
+  async republish(members = this.living): Promise<void> {
+    const { kubelet } = this.cluster
+    await kubelet.untilRegistered(DRIVER)
+    await Promise.all(members.map(({ pod }) => kubelet.sync(pod)))
+    const host = this.process('host')
+    if (!host.isDead) for (const member of members) member.tokensOf = host
+  }
+
+  /** Reads every volume that was promised, as its pod would; what it must not see is remembered. */
+  look(): void {
+    for (const member of this.members.values()) this.#look(member)
+  }
+
+  /** Everything that is not as it ought to be, were all calm now. */
+  inspect(): readonly Finding[] {
+    this.look()
+    const { folder } = this.#parts
+    const { kubeletRoot, kubeconfigFile } = this.cluster
+    return [
+      ...this.#seen.values(),
+      ...this.#pending(),
+      ...inspectNode({
+        folder,
+        kubeletRoot,
+        own: [kubeconfigFile, this.#configFile],
+        sockets: [
+          join(folder, 'm', 'mount.sock'),
+          join(kubeletRoot, 'plugins', DRIVER, 'csi.sock'),
+          join(kubeletRoot, 'plugins_registry', `${DRIVER}-reg.sock`),
+        ],
+        expected: this.living.map((member) => this.#expected(member)),
+      }),
+    ]
+  }
+
+  /**
+   * Waits until nothing is out of order, or until the time for that is over; answers what is. kubelet comes
+   * by only for volumes whose tokens and session are both gone with the processes that had them.
+   */
+  async converge(): Promise<readonly Finding[]> {
+    const shownBefore = new Map(this.living.map((member) => [member, member.shown]))
+    const helped = this.republish(this.living.filter((member) => this.#needsKubelet(member)))
+    const isOver = (): boolean => this.#seen.size > 0 || this.inspect().length === 0
+    const what = 'the node to converge'
+    await Promise.all([helped, until(isOver, { timeoutMs: CONVERGENCE_MS, what })]).catch(
+      () => undefined,
+    )
+    const findings = this.inspect()
+    if (findings.length > 0) return findings
+    // What has just arrived has proved the stream; equal content proves nothing.
+    for (const [member, shown] of shownBefore) {
+      if (member.shown > shown) member.sessionOf = this.process('daemon')
+    }
+    return findings
+  }
+
+  #needsKubelet(member: Member): boolean {
+    const isHeard = member.tokensOf === this.process('host')
+    const isKept = member.sessionOf === this.process('daemon')
+    return member.isPromised && !isHeard && !isKept
+  }
+
+  /** Pods read while everything else goes on. */
+  async readAlong(everyMs: number): Promise<void> {
+    const { signal } = this.#stopped
+    while (!signal.aborted) {
+      this.look()
+      await new Promise((resolve) => setTimeout(resolve, everyMs))
+    }
+  }
+
+  /** The end of both sides' logs, for whoever has to find out what went wrong. */
+  logs(): readonly string[] {
+    return [...this.#running.values()].flatMap(({ side, pid, lines }) => [
+      `--- ${side} ${pid}`,
+      ...lines,
+    ])
+  }
+
+  /** Takes everything away, whatever state it is in. */
+  async stop(): Promise<void> {
+    this.#stopped.abort()
+    const { folder } = this.#parts
+    const { cluster } = this
+    await cluster.api.up()
+    const isWell = SIDES.every((side) => !this.process(side).isDead)
+    if (isWell) await cluster.kubelet.drain().catch(() => undefined)
+    for (const side of this.#running.values()) side.kill()
+    await Promise.all([...this.#running.values()].map(({ exited }) => exited))
+    for (const { mountPoint } of readMounts().toReversed()) {
+      if (mountPoint.startsWith(`${folder}/`)) unmountLazily(mountPoint)
+    }
+    // Without it kubelet would wait for the driver.
+    rmSync(join(cluster.kubeletRoot, 'plugins_registry'), { recursive: true, force: true })
+    await cluster.kubelet.untilRegistered(DRIVER, false).catch(() => undefined)
+    await cluster.stop()
+    rmSync(folder, { recursive: true, force: true })
+  }
+
+  #followPods(): void {
+    for (const [uid, member] of this.members) {
+      const stored = this.cluster.objects.pods.get(uid)
+      if (stored === undefined && member.isLeaving) this.members.delete(uid)
+      if (stored?.phase !== 'Running' || member.isPromised || member.isLeaving) continue
+      // In the very moment in which kubelet takes the driver's OK for an answer.
+      member.isPromised = true
+      member.tokensOf = this.process('host')
+      this.#look(member)
+    }
+  }
+
+  #look(member: Member): void {
+    if (!member.isPromised || member.isLeaving) return
+    const reading = readVolume(member.targetPath, member.secret)
+    const { name, uid } = member.pod
+    if (reading.kind !== 'whole') {
+      this.#seen.set(uid, { kind: reading.kind, what: `pod ${name}: ${reading.why}` })
+      return
+    }
+    if (reading.generation < member.shown) {
+      const what = `pod ${name}: went back from generation ${member.shown} to ${reading.generation}`
+      this.#seen.set(uid, { kind: 'lost', what })
+    }
+    member.shown = reading.generation
+  }
+
+  #pending(): readonly Finding[] {
+    const { kubelet } = this.cluster
+    return [...this.members.values()].flatMap(({ pod, isLeaving }): readonly Finding[] => {
+      const state = kubelet.state(pod)
+      if (state === (isLeaving ? 'Gone' : 'Running')) return []
+      return [{ kind: 'lost', what: `pod ${pod.name} is ${state}` }]
+    })
+  }
+
+  #expected({ pod, secret, targetPath }: Member): Expected {
+    const generation = this.#secrets.get(secret) ?? 0
+    return { volumeId: volumeIdOf(pod.uid, VOLUME), targetPath, secret, generation }
+  }
+
+  #blame(process: SideProcess): void {
+    if (!process.diedByItself) return
+    const what = `the ${process.side} (${process.pid}) ended by itself`
+    this.#seen.set(String(process.pid), { kind: 'lost', what })
+  }
+
+  #config(): object {
+    const { folder } = this.#parts
+    const { nodeName, kubeletRoot, kubeconfigFile } = this.cluster
+    return {
+      node: nodeName,
+      kubelet: { root: kubeletRoot },
+      sockets: { mount: join(folder, 'm', 'mount.sock') },
+      volumes: { allowSwap: true, oldGenerationLinger: LINGER },
+      kubernetes: { kubeconfig: kubeconfigFile },
+      http: { address: '127.0.0.1', port: 0 },
+      log: { level: 'debug' },
+    }
+  }
+}
