@@ -11,6 +11,9 @@ import { readVersion } from './version.ts'
 
 const ROOT = 0
 
+/** Where the DaemonSet shows the node's cgroups; the container's own /sys/fs/cgroup begins at its own one. */
+const NODE_CGROUPS = '/run/node/cgroup'
+
 /** `latchkey host`: the side that kubelet talks to. Answers the exit code. */
 export async function runHost({ config: file }: { readonly config?: string }): Promise<number> {
   disableCoreDumps()
@@ -38,5 +41,6 @@ export function startHostSide(config: Config, log: Logger): Promise<RunningHost>
     clock: systemClock,
     log,
     kubeletUid: ROOT,
+    cgroups: { root: NODE_CGROUPS, ownPodUid: process.env['POD_UID'] },
   })
 }

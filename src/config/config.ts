@@ -21,6 +21,8 @@ export interface Config {
     /** For tmpfs' `context=`; undefined leaves the label to the kernel. */
     readonly selinuxContext: string | undefined
     readonly oldGenerationLingerMs: number
+    /** How long a pod has to seem ended before its files go without an unpublish. */
+    readonly endedGraceMs: number
   }
   readonly limits: {
     readonly namespaceBytes: number

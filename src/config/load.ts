@@ -113,6 +113,7 @@ function toConfig(words: Words, nodeFromEnvironment: string | undefined): Config
       allowSwap: volumes.allowSwap,
       selinuxContext: volumes.selinuxContext,
       oldGenerationLingerMs: volumes.oldGenerationLinger,
+      endedGraceMs: volumes.endedGrace,
     },
     limits,
     refresh: { intervalMs: refresh.interval },

@@ -60,6 +60,11 @@ export const sections = {
     oldGenerationLinger: duration('0s', '1m')
       .describe('How long old files stay after a change, for readers on their way to them by path.')
       .prefault('2s'),
+    endedGrace: duration('10s', '1h')
+      .describe(
+        'How long a pod must seem to have ended, without a break, before its files go although kubelet did not unpublish them. They go only when no process of the pod is left on the node.',
+      )
+      .prefault('60s'),
   }),
   limits: section(
     'What is taken on at once. More is refused as Overloaded, and kubelet tries again.',

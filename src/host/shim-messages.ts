@@ -38,6 +38,10 @@ export function unmountedMessage(): ShimMessage {
   return { unmounted: {} }
 }
 
+export function unattendedMessage(): ShimMessage {
+  return { unattended: {} }
+}
+
 function toWireToken({ audience, token, expiresAtMs }: ServiceToken): Token {
   // A copy: the message is serialised later, when newer tokens may have had these wiped.
   return { audience, token: token.use((bytes) => Buffer.from(bytes)), expiresAtMs }

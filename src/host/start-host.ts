@@ -2,10 +2,15 @@ import type { Clock } from '../core/clock.ts'
 import type { Config } from '../config/config.ts'
 import { createHostMetrics, type HostMetrics } from '../observability/host-metrics.ts'
 import type { Logger } from '../observability/log.ts'
+import type { ShimReport } from '../wire/gen/latchkey/mount/v1/ShimReport.ts'
 import { createMountClient } from '../wire/mount-client.ts'
 import { peerUid } from '../wire/peer.ts'
 import { CsiServer, type RegistrationState } from './csi/csi-server.ts'
+import { countHeld, describeHeld } from './held-volumes.ts'
 import { Reporter } from './reporter.ts'
+import { isRecordGone } from './sweep/kubelet-record.ts'
+import { readPodCgroups, type CgroupView } from './sweep/pod-cgroups.ts'
+import { Sweeper } from './sweep/sweeper.ts'
 import { Volumes } from './volumes.ts'
 import type { VolumeStore } from './volume/volume-store.ts'
 
@@ -18,11 +23,19 @@ export interface HostOptions {
   readonly log: Logger
   /** Who may call the CSI sockets: kubelet is root. */
   readonly kubeletUid: number
+  /** How pods' processes are seen; left out, no volume goes before kubelet unpublishes it. */
+  readonly cgroups?: CgroupView
 }
 
 export interface RunningHost {
   /** Leaves every mount in place; the next process adopts them. */
   stop(): Promise<void>
+}
+
+interface Reported {
+  readonly volumes: Volumes
+  readonly sweeper: Sweeper
+  readonly metrics: HostMetrics
 }
 
 /** Starts the host side: takes over what is mounted, then lets kubelet come. */
@@ -40,12 +53,13 @@ export async function startHost(options: HostOptions): Promise<RunningHost> {
     lingerMs: config.volumes.oldGenerationLingerMs,
   })
   volumes.adopt()
+  const sweeper = createSweeper(options, volumes, metrics)
 
   let registration: RegistrationState = { isRegistered: false, error: '' }
   const reporter = new Reporter({
     link: client,
     clock,
-    report: () => report(version, registration, volumes, metrics),
+    report: () => report(version, registration, { volumes, sweeper, metrics }),
   })
   const csi = await CsiServer.start({
     driver: config.driver,
@@ -71,33 +85,53 @@ export async function startHost(options: HostOptions): Promise<RunningHost> {
     },
     admits: (socket) => peerUid(socket) === options.kubeletUid,
   })
+  sweeper.start()
   log.info({ version, node: options.nodeName, count: volumes.count().mounted }, 'host side started')
 
   return {
     async stop() {
-      // First, so that publishes that are being held are answered and need not be waited for.
+      // A round that goes on would take up streams that nobody ends.
+      const swept = sweeper.stop()
+      // Early, so that publishes that are being held are answered and need not be waited for.
       volumes.stop()
       await csi.stop()
       await reporter.stop()
+      await swept
       client.close()
       log.info({}, 'host side stopped')
     },
   }
 }
 
+function createSweeper(options: HostOptions, volumes: Volumes, metrics: HostMetrics): Sweeper {
+  const { config, clock, log } = options
+  const kubeletRoot = config.kubelet.root
+  const cgroups = options.cgroups ?? { root: '', ownPodUid: undefined }
+  return new Sweeper({
+    volumes,
+    kubeletRoot,
+    isRecordGone: (volume) => isRecordGone(kubeletRoot, volume),
+    readPodCgroups: () => readPodCgroups(cgroups),
+    graceMs: config.volumes.endedGraceMs,
+    clock,
+    log,
+    metrics,
+  })
+}
+
 async function report(
   version: string,
   { isRegistered, error }: RegistrationState,
-  volumes: Volumes,
-  metrics: HostMetrics,
-) {
-  const counts = volumes.count()
-  metrics.setVolumes(counts)
+  { volumes, sweeper, metrics }: Reported,
+): Promise<ShimReport> {
+  const keepers = volumes.keepers()
+  metrics.setVolumes(countHeld(keepers, sweeper.findings))
   return {
     version,
     registered: isRegistered,
     registrationError: error,
-    volumes: counts.mounted,
+    volumes: volumes.count().mounted,
     metricsText: await metrics.text(),
+    held: describeHeld(keepers, sweeper.findings),
   }
 }

@@ -2,18 +2,21 @@ import { Backoff } from '../core/backoff.ts'
 import { sleep, type Clock } from '../core/clock.ts'
 import { LatchkeyError, type Reason } from '../core/errors.ts'
 import { Pause } from '../core/pause.ts'
-import type { ServiceToken, VolumeRequest } from '../core/types.ts'
+import type { VolumeRequest } from '../core/types.ts'
 import type { Logger } from '../observability/log.ts'
 import type { Contents__Output } from '../wire/gen/latchkey/mount/v1/Contents.ts'
+import { Attendance } from './attendance.ts'
 import { parseContents, wipeContents } from './contents.ts'
 import type { DaemonLink, MountStream } from './daemon-link.ts'
 import { Generations, type GenerationParts } from './generations.ts'
+import { HeldRequest } from './held-request.ts'
 import {
   committedMessage,
   failedMessage,
   openMessage,
   resumeMessage,
   tokensMessage,
+  unattendedMessage,
   unmountedMessage,
 } from './shim-messages.ts'
 import type { Volume } from './volume/volume-store.ts'
@@ -51,22 +54,29 @@ const WAITS_FOR_KUBELET: ReadonlySet<Reason> = new Set([
  */
 export class VolumeKeeper {
   readonly volume: Volume
+  readonly attendance = new Attendance()
   readonly #parts: KeeperParts
   readonly #log: Logger
   readonly #generations: Generations
   readonly #ready = Promise.withResolvers<void>()
   readonly #over = new AbortController()
-  #request: VolumeRequest | undefined
+  readonly #held: HeldRequest
   #holdMs = 0
   #stream: MountStream | undefined
-  /** What the daemon has been told on this stream. */
-  #toldTokens: readonly ServiceToken[] | undefined
   #lastError: LatchkeyError | undefined
+  /** What was last wrong with a republish; said once, for kubelet comes every minute. */
+  #unreadable: string | undefined
   #isReady = false
   readonly #pause: Pause
 
-  private constructor(volume: Volume, digest: Buffer | undefined, parts: KeeperParts) {
+  private constructor(
+    volume: Volume,
+    request: VolumeRequest | undefined,
+    digest: Buffer | undefined,
+    parts: KeeperParts,
+  ) {
     this.volume = volume
+    this.#held = new HeldRequest(request)
     this.#parts = parts
     this.#log = parts.log.child({ volumeId: volume.volumeId })
     this.#generations = new Generations(volume, digest, parts, this.#log)
@@ -82,8 +92,7 @@ export class VolumeKeeper {
   /** A new volume. `holdMs`: how long the daemon may wait for a Secret that is not there. */
   static publish(request: VolumeRequest, holdMs: number, parts: KeeperParts): VolumeKeeper {
     const { volumeId, targetPath, fsGroup } = request
-    const keeper = new VolumeKeeper({ volumeId, targetPath, fsGroup }, undefined, parts)
-    keeper.#request = request
+    const keeper = new VolumeKeeper({ volumeId, targetPath, fsGroup }, request, undefined, parts)
     keeper.#holdMs = holdMs
     void keeper.#attend()
     return keeper
@@ -91,7 +100,7 @@ export class VolumeKeeper {
 
   /** A volume found mounted; its tokens went with the process that had them. */
   static adopt(volume: Volume, digest: Buffer, parts: KeeperParts): VolumeKeeper {
-    const keeper = new VolumeKeeper(volume, digest, parts)
+    const keeper = new VolumeKeeper(volume, undefined, digest, parts)
     keeper.#ready.resolve()
     void keeper.#attend()
     return keeper
@@ -117,7 +126,7 @@ export class VolumeKeeper {
 
   /** As first published, tokens apart; undefined after an adoption until kubelet's next republish. */
   get request(): VolumeRequest | undefined {
-    return this.#request
+    return this.#held.request
   }
 
   /** Why the stream is down or the volume is not ready; undefined while all is well. */
@@ -130,15 +139,27 @@ export class VolumeKeeper {
    * it is tried again now, also with the same tokens: an API server rejects good ones in passing.
    */
   renew(request: VolumeRequest): void {
-    const known = this.#request
-    if (known !== undefined && sameTokens(known.tokens, request.tokens)) {
-      wipeTokens(request.tokens)
-    } else {
-      this.#request = known === undefined ? request : { ...known, tokens: request.tokens }
-      if (known !== undefined) wipeTokens(known.tokens)
-    }
+    this.attendance.noteVisit()
+    this.#unreadable = undefined
+    this.#held.renew(request)
     if (this.#stream === undefined) this.#pause.wake()
     else this.#tellTokens(this.#stream)
+  }
+
+  /** A republish that brings nothing: what is there stays, as long as its tokens go. */
+  noteUnreadableVisit(why: LatchkeyError): void {
+    this.attendance.noteVisit()
+    if (this.#unreadable !== why.message) {
+      this.#log.error({ err: why, reason: why.reason }, 'republish not understood; volume kept')
+    }
+    this.#unreadable = why.message
+  }
+
+  /** Has the daemon ask after the pod, where a stream is open; the answer goes to `attendance`. */
+  askForPod(): void {
+    if (this.#stream === undefined) return
+    this.attendance.noteQuestion()
+    this.#stream.send(unattendedMessage()).catch(() => undefined)
   }
 
   /** From here on nothing is written; a publish that still waits is answered with `why`. */
@@ -159,7 +180,7 @@ export class VolumeKeeper {
       sleep(this.#parts.clock, FAREWELL_MS, this.#over.signal),
     ]).catch(() => undefined)
     this.detach()
-    if (this.#request !== undefined) wipeTokens(this.#request.tokens)
+    this.#held.wipe()
   }
 
   async #attend(): Promise<void> {
@@ -190,6 +211,7 @@ export class VolumeKeeper {
       this.#tellTokens(stream)
       for await (const message of stream.receive()) {
         if (message.contents) await this.#take(message.contents, stream)
+        if (message.verdict) this.attendance.hear(message.verdict.pod)
         backoff.reset()
         this.#lastError = undefined
       }
@@ -204,10 +226,10 @@ export class VolumeKeeper {
 
   /** With tokens in hand a volume is opened; without, only what this very session sent can be resumed. */
   #hello(): ReturnType<typeof openMessage> {
-    const request = this.#request
+    const { request } = this.#held
     const digest = this.#generations.digest
-    const isFresh = request?.tokens.some((t) => t.expiresAtMs > this.#parts.clock.now()) ?? false
-    this.#toldTokens = request?.tokens
+    const isFresh = this.#held.hasFreshTokens(this.#parts.clock.now())
+    this.#held.markTold()
     if (request !== undefined && (isFresh || digest === undefined)) {
       return openMessage(request, this.#holdMs)
     }
@@ -216,10 +238,8 @@ export class VolumeKeeper {
 
   /** Newer tokens, once per stream and set; what came while the stream was being opened included. */
   #tellTokens(stream: MountStream): void {
-    const tokens = this.#request?.tokens
-    if (tokens === undefined || tokens === this.#toldTokens) return
-    this.#toldTokens = tokens
-    stream.send(tokensMessage(tokens)).catch(() => undefined)
+    const tokens = this.#held.takeUntold()
+    if (tokens !== undefined) stream.send(tokensMessage(tokens)).catch(() => undefined)
   }
 
   async #take(contents: Contents__Output, stream: MountStream): Promise<void> {
@@ -247,15 +267,4 @@ export class VolumeKeeper {
     }
     this.#lastError = error
   }
-}
-
-function sameTokens(a: readonly ServiceToken[], b: readonly ServiceToken[]): boolean {
-  return (
-    a.length === b.length &&
-    a.every((one) => b.some((two) => one.audience === two.audience && one.token.equals(two.token)))
-  )
-}
-
-function wipeTokens(tokens: readonly ServiceToken[]): void {
-  for (const { token } of tokens) token.wipe()
 }

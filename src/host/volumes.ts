@@ -29,12 +29,22 @@ export class Volumes {
 
   /** Takes over every volume that an earlier process left mounted; call once, before kubelet can. */
   adopt(): void {
-    for (const volume of this.#parts.store.list()) {
-      this.#keepers.set(
-        volume.volumeId,
-        VolumeKeeper.adopt(volume, this.#digest(volume), this.#parts),
-      )
-      this.#parts.metrics.countAdopted()
+    for (const volume of this.#strays()) {
+      // A digest of nothing proves nothing to the daemon; the volume is opened anew when kubelet comes.
+      this.#adopt(volume, this.#digest(volume) ?? Buffer.alloc(32))
+    }
+  }
+
+  /**
+   * Takes over what an earlier process, ending late, has mounted since. What cannot be read back may be half
+   * taken away and is left alone: a republish would be told that it is in place.
+   *
+   * Throws: VolumeIo.
+   */
+  adoptStrays(atMost: number): void {
+    for (const volume of this.#strays().slice(0, atMost)) {
+      const digest = this.#digest(volume)
+      if (digest !== undefined) this.#adopt(volume, digest)
     }
   }
 
@@ -57,17 +67,51 @@ export class Volumes {
     })
   }
 
+  /**
+   * kubelet has come by with a call that cannot be read, such as one without tokens after the CSIDriver was
+   * changed. Where the volume is in place that is a republish all the same, and is not to fail; false: it
+   * is none.
+   */
+  revisit({ volumeId, targetPath }: VolumeRef, why: LatchkeyError): boolean {
+    const keeper = this.#keepers.get(volumeId)
+    if (keeper?.volume.targetPath !== targetPath || !this.#isInPlace(keeper)) return false
+    keeper.noteUnreadableVisit(why)
+    return true
+  }
+
   /** Zeroes, unlinks, unmounts and removes; the daemon is told afterwards, if it is there. */
   async unpublish(volume: VolumeRef): Promise<void> {
     const gone = new LatchkeyError('OperationPending', 'the volume is being unpublished')
     this.#keepers.get(volume.volumeId)?.freeze(gone)
     await this.#queue.run(volume.volumeId, () => {
-      const keeper = this.#keepers.get(volume.volumeId)
-      keeper?.freeze(gone)
-      this.#remove(volume)
-      this.#refusals.forget(volume.volumeId)
-      this.#drop(keeper)
+      this.#takeAway(volume, gone)
     })
+  }
+
+  /**
+   * Unpublishes what kubelet will not: as `unpublish`, if `mayGo` says so when the volume's turn has come and
+   * kubelet does not come by meanwhile. Answers whether it is gone.
+   *
+   * Throws: VolumeIo · OperationPending · whatever `mayGo` throws.
+   */
+  async sweep(keeper: VolumeKeeper, mayGo: () => Promise<boolean>): Promise<boolean> {
+    const { volume, attendance } = keeper
+    return this.#queue.run(volume.volumeId, async () => {
+      const { visits } = attendance
+      const isKept = (): boolean => this.#keepers.get(volume.volumeId) === keeper
+      // A republish does not queue up, so it may have come while this was being looked into.
+      if (!isKept() || !(await mayGo()) || !isKept() || attendance.visits !== visits) return false
+      this.#takeAway(
+        volume,
+        new LatchkeyError('OperationPending', 'the volume is being swept away'),
+      )
+      return true
+    })
+  }
+
+  /** Every volume that is kept here, mounted or being published, or failing to go. */
+  keepers(): readonly VolumeKeeper[] {
+    return [...this.#keepers.values()]
   }
 
   /** undefined: no such volume at that place. */
@@ -78,7 +122,7 @@ export class Volumes {
 
   /** Volumes by state, for metrics and the report. */
   count(): { readonly mounted: number; readonly pending: number; readonly connected: number } {
-    const keepers = [...this.#keepers.values()]
+    const keepers = this.keepers()
     const mounted = keepers.filter((keeper) => keeper.isMounted).length
     const connected = keepers.filter((keeper) => keeper.isConnected).length
     return { mounted, pending: keepers.length - mounted, connected }
@@ -138,6 +182,14 @@ export class Volumes {
     return keeper.isReady && this.#parts.store.isMounted(keeper.volume)
   }
 
+  #takeAway(volume: VolumeRef, why: LatchkeyError): void {
+    const keeper = this.#keepers.get(volume.volumeId)
+    keeper?.freeze(why)
+    this.#remove(volume)
+    this.#refusals.forget(volume.volumeId)
+    this.#drop(keeper)
+  }
+
   #remove(volume: VolumeRef): void {
     const done = this.#parts.metrics.startStage('remove')
     this.#parts.store.remove(volume)
@@ -151,14 +203,23 @@ export class Volumes {
     void keeper.sayUnmounted()
   }
 
-  /** A volume that cannot be read back proves nothing to the daemon, and is opened anew by kubelet. */
-  #digest(volume: Volume): Buffer {
+  #strays(): readonly Volume[] {
+    return this.#parts.store.list().filter(({ volumeId }) => !this.#keepers.has(volumeId))
+  }
+
+  #adopt(volume: Volume, digest: Buffer): void {
+    this.#keepers.set(volume.volumeId, VolumeKeeper.adopt(volume, digest, this.#parts))
+    this.#parts.metrics.countAdopted()
+  }
+
+  /** undefined: cannot be read back. */
+  #digest(volume: Volume): Buffer | undefined {
     try {
       return this.#parts.store.digest(volume)
     } catch (thrown) {
       const { volumeId } = volume
       this.#parts.log.warn({ volumeId, err: LatchkeyError.from(thrown) }, 'volume not readable')
-      return Buffer.alloc(32)
+      return undefined
     }
   }
 }

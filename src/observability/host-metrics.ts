@@ -5,9 +5,17 @@ import { collectHostProcessMetrics } from './process-metrics.ts'
 
 export type HostStage = 'wait_for_contents' | 'build' | 'swap' | 'remove'
 
+/** Who says that a pod has ended, when kubelet does not unpublish its volume. */
+export type Witness = 'kubelet_record' | 'api_server'
+
+/** Each volume counts for one state. */
 export interface VolumeCounts {
   readonly mounted: number
   readonly pending: number
+  /** Whose pod seems to have ended. */
+  readonly ending: number
+  /** Whose pod seems to have ended, with no proof that it has. */
+  readonly stranded: number
   /** With a stream to the daemon. */
   readonly connected: number
 }
@@ -21,6 +29,7 @@ export interface HostMetrics {
   readonly countUnpublish: (reason: Reason | undefined) => void
   readonly countSwap: (outcome: 'ok' | 'failed') => void
   readonly countAdopted: () => void
+  readonly countSwept: (witness: Witness) => void
   readonly setRegistered: (isRegistered: boolean) => void
   readonly setVolumes: (counts: VolumeCounts) => void
   /** The whole page in Prometheus' text format. */
@@ -58,9 +67,16 @@ export function createHostMetrics({ version }: HostMetricsOptions): HostMetrics 
   })
   const adopted = new Counter({
     name: 'latchkey_host_adopted_volumes_total',
-    help: 'Volumes that were found mounted at the start and taken over.',
+    help: 'Volumes that were found mounted, most of them at the start, and taken over.',
     registers,
   })
+  const swept = new Counter({
+    name: 'latchkey_host_swept_volumes_total',
+    help: 'Volumes taken away although kubelet did not unpublish them, by witness that their pod had ended: kubelet_record (is gone) or api_server.',
+    labelNames: ['witness'],
+    registers,
+  })
+  for (const witness of ['kubelet_record', 'api_server']) swept.inc({ witness }, 0)
   const registered = new Gauge({
     name: 'latchkey_host_registered',
     help: 'Whether kubelet has confirmed the registration of the driver.',
@@ -79,6 +95,9 @@ export function createHostMetrics({ version }: HostMetricsOptions): HostMetrics 
     },
     countAdopted: () => {
       adopted.inc()
+    },
+    countSwept: (witness) => {
+      swept.inc({ witness })
     },
     setRegistered: (isRegistered) => {
       registered.set(isRegistered ? 1 : 0)
@@ -114,7 +133,7 @@ function gaugeVolumes(registry: Registry): (counts: VolumeCounts) => void {
   const registers = [registry]
   const volumes = new Gauge({
     name: 'latchkey_host_volumes',
-    help: 'Volumes of this node by state: mounted, or pending (asked for and not mounted yet).',
+    help: 'Volumes of this node by state: mounted, pending (asked for and not mounted yet), ending (the pod seems to have ended), or stranded (the same, and nothing proves it: the files stay).',
     labelNames: ['state'],
     registers,
   })
@@ -126,6 +145,8 @@ function gaugeVolumes(registry: Registry): (counts: VolumeCounts) => void {
   return (counts) => {
     volumes.set({ state: 'mounted' }, counts.mounted)
     volumes.set({ state: 'pending' }, counts.pending)
+    volumes.set({ state: 'ending' }, counts.ending)
+    volumes.set({ state: 'stranded' }, counts.stranded)
     streams.set(counts.connected)
   }
 }

@@ -30,6 +30,7 @@ test('without a file every word has its default', (t) => {
       allowSwap: false,
       selinuxContext: undefined,
       oldGenerationLingerMs: 2_000,
+      endedGraceMs: 60_000,
     },
     limits: {
       namespaceBytes: 33_554_432,

@@ -29,7 +29,7 @@ test('every word can be said, and is taken over', (t) => {
     node: worker-1.example
     kubelet: { root: /data/kubelet }
     sockets: { mount: /run/example/mount.sock }
-    volumes: { maxBytes: 1MiB, allowSwap: true, selinuxContext: "system_u:object_r:container_file_t:s0:c1,c2", oldGenerationLinger: 500ms }
+    volumes: { maxBytes: 1MiB, allowSwap: true, selinuxContext: "system_u:object_r:container_file_t:s0:c1,c2", oldGenerationLinger: 500ms, endedGrace: 90s }
     limits: { namespaceBytes: 8MiB, nodeBytes: 16MiB, concurrentPublishes: 1, waitingPublishes: 0, lastValuesBytes: 0B, connections: 8 }
     refresh: { interval: 1h30m }
     events: { enabled: true, staleAfter: 10m }
@@ -48,6 +48,7 @@ test('every word can be said, and is taken over', (t) => {
       allowSwap: true,
       selinuxContext: 'system_u:object_r:container_file_t:s0:c1,c2',
       oldGenerationLinger: 500,
+      endedGrace: 90_000,
     },
     limits: {
       namespaceBytes: 8_388_608,
@@ -112,6 +113,7 @@ for (const [field, values] of Object.entries({
   'volumes.allowSwap': ['yes', '"true"', '1'],
   'volumes.selinuxContext': ['container_file_t', '"a:b:c:d e"', '""'],
   'volumes.oldGenerationLinger': ['2', '61s', '-1s'],
+  'volumes.endedGrace': ['60', '9s', '61m'],
   'limits.namespaceBytes': ['0B', '17GiB'],
   'limits.nodeBytes': ['65GiB', 'lots'],
   'limits.concurrentPublishes': ['0', '1.5', '"64"', '.inf', '1e99'],

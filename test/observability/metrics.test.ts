@@ -18,7 +18,8 @@ function busyHost(): HostMetrics {
   host.countSwap('failed')
   host.countAdopted()
   host.setRegistered(true)
-  host.setVolumes({ mounted: 3, pending: 1, connected: 2 })
+  host.countSwept('api_server')
+  host.setVolumes({ mounted: 3, pending: 1, ending: 1, stranded: 1, connected: 2 })
   return host
 }
 
@@ -155,7 +156,7 @@ test("every family of the host side, and none of the daemon's, begins with latch
 })
 
 test('no label can carry the name of a secret, a pod or a namespace', (t) => {
-  const allowed = new Set(['outcome', 'reason', 'stage', 'state', 'source', 'version'])
+  const allowed = new Set(['outcome', 'reason', 'stage', 'state', 'source', 'version', 'witness'])
   const ours = [...busyHost().families(), ...busyDaemon().families()].filter(({ name }) =>
     name.startsWith('latchkey_'),
   )

@@ -1,5 +1,6 @@
 import { LatchkeyError } from '../../core/errors.ts'
 import { parseTargetPath } from '../../core/target-path.ts'
+import type { VolumeRequest } from '../../core/types.ts'
 import { volumeIdOf } from '../../core/volume-id.ts'
 import type { NodeHandlers } from '../../wire/gen/csi/v1/Node.ts'
 import type { NodeGetVolumeStatsRequest__Output } from '../../wire/gen/csi/v1/NodeGetVolumeStatsRequest.ts'
@@ -33,7 +34,8 @@ export function nodeService(options: NodeOptions, calls: UnaryOptions): NodeHand
       'NodePublishVolume',
       calls,
       async (request: NodePublishVolumeRequest__Output, signal) => {
-        await volumes.publish(parsePublishRequest(request, kubeletRoot), signal)
+        const parsed = parseUnlessInPlace(request, options)
+        if (parsed !== undefined) await volumes.publish(parsed, signal)
         return {}
       },
     ),
@@ -56,6 +58,23 @@ export function nodeService(options: NodeOptions, calls: UnaryOptions): NodeHand
     ),
 
     NodeGetVolumeStats: unary('NodeGetVolumeStats', calls, (request) => stats(request, volumes)),
+  }
+}
+
+/**
+ * undefined: not to be read, but for a volume that is in place. Its pod runs with what it has, and a final
+ * error has a kubelet before 1.34 take the files away for good.
+ */
+function parseUnlessInPlace(
+  request: NodePublishVolumeRequest__Output,
+  { kubeletRoot, volumes }: NodeOptions,
+): VolumeRequest | undefined {
+  const { volumeId, targetPath } = request
+  try {
+    return parsePublishRequest(request, kubeletRoot)
+  } catch (thrown) {
+    if (volumes.revisit({ volumeId, targetPath }, LatchkeyError.from(thrown))) return undefined
+    throw thrown
   }
 }
 

@@ -33,6 +33,8 @@ const MAX_CLIENT_MESSAGE_BYTES = 16 * 1024 * 1024
 export class FakeVolumes implements VolumePort {
   readonly published: VolumeRequest[] = []
   readonly unpublished: VolumeRef[] = []
+  /** Why each call that could not be read was one. */
+  readonly revisits: string[] = []
   readonly #there = new Map<string, string>()
   fails: LatchkeyError | undefined
   /** While set, a publish waits for this, or for its caller to hang up. */
@@ -43,6 +45,12 @@ export class FakeVolumes implements VolumePort {
     if (this.fails !== undefined) throw this.fails
     if (this.holds !== undefined) await Promise.race([this.holds, rejectOn(signal)])
     this.#there.set(request.volumeId, request.targetPath)
+  }
+
+  revisit({ volumeId, targetPath }: VolumeRef, why: LatchkeyError): boolean {
+    if (this.#there.get(volumeId) !== targetPath) return false
+    this.revisits.push(why.reason)
+    return true
   }
 
   unpublish(volume: VolumeRef): Promise<void> {

@@ -1,0 +1,61 @@
+import type { ServiceToken, VolumeRequest } from '../core/types.ts'
+
+/** What kubelet last brought for a volume, and how much of it the daemon has been told. */
+export class HeldRequest {
+  #request: VolumeRequest | undefined
+  /** On the stream that is open now. */
+  #toldTokens: readonly ServiceToken[] | undefined
+
+  /** undefined after an adoption: the tokens went with the process that had them. */
+  constructor(request: VolumeRequest | undefined) {
+    this.#request = request
+  }
+
+  /** As first published, tokens apart. */
+  get request(): VolumeRequest | undefined {
+    return this.#request
+  }
+
+  /** Takes the newer tokens, and after an adoption the attributes too. */
+  renew(request: VolumeRequest): void {
+    const known = this.#request
+    if (known !== undefined && sameTokens(known.tokens, request.tokens)) {
+      wipeTokens(request.tokens)
+    } else {
+      this.#request = known === undefined ? request : { ...known, tokens: request.tokens }
+      if (known !== undefined) wipeTokens(known.tokens)
+    }
+  }
+
+  hasFreshTokens(nowMs: number): boolean {
+    return this.#request?.tokens.some(({ expiresAtMs }) => expiresAtMs > nowMs) ?? false
+  }
+
+  /** A new stream's first word says all that there is. */
+  markTold(): void {
+    this.#toldTokens = this.#request?.tokens
+  }
+
+  /** Tokens that this stream has not been told yet; answered once per stream and set. */
+  takeUntold(): readonly ServiceToken[] | undefined {
+    const tokens = this.#request?.tokens
+    if (tokens === this.#toldTokens) return undefined
+    this.#toldTokens = tokens
+    return tokens
+  }
+
+  wipe(): void {
+    if (this.#request !== undefined) wipeTokens(this.#request.tokens)
+  }
+}
+
+function sameTokens(a: readonly ServiceToken[], b: readonly ServiceToken[]): boolean {
+  return (
+    a.length === b.length &&
+    a.every((one) => b.some((two) => one.audience === two.audience && one.token.equals(two.token)))
+  )
+}
+
+function wipeTokens(tokens: readonly ServiceToken[]): void {
+  for (const { token } of tokens) token.wipe()
+}

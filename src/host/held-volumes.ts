@@ -1,0 +1,42 @@
+import type { HeldVolume } from '../wire/gen/latchkey/mount/v1/HeldVolume.ts'
+import type { VolumeCounts } from '../observability/host-metrics.ts'
+import type { Finding } from './sweep/finding.ts'
+import type { VolumeKeeper } from './volume-keeper.ts'
+
+/** The daemon refuses a report of more. */
+const MAX_HELD = 4096
+
+const STATES = {
+  mounted: 'HELD_MOUNTED',
+  ending: 'HELD_ENDING',
+  stranded: 'HELD_STRANDED',
+} as const
+
+/** What is reported of each volume: where it stands, and in a sentence what it waits for. */
+export function describeHeld(
+  keepers: readonly VolumeKeeper[],
+  findings: ReadonlyMap<string, Finding>,
+): HeldVolume[] {
+  return keepers.slice(0, MAX_HELD).map((keeper) => {
+    const { volumeId, targetPath } = keeper.volume
+    if (!keeper.isMounted) {
+      const note = keeper.lastError?.message ?? ''
+      return { volumeId, targetPath, state: 'HELD_PENDING', note }
+    }
+    const { state, note } = findings.get(volumeId) ?? { state: 'mounted', note: '' }
+    return { volumeId, targetPath, state: STATES[state], note }
+  })
+}
+
+/** Volumes by state, each of them once. */
+export function countHeld(
+  keepers: readonly VolumeKeeper[],
+  findings: ReadonlyMap<string, Finding>,
+): VolumeCounts {
+  const counts = { mounted: 0, pending: 0, ending: 0, stranded: 0 }
+  for (const keeper of keepers) {
+    const state = findings.get(keeper.volume.volumeId)?.state ?? 'mounted'
+    counts[keeper.isMounted ? state : 'pending'] += 1
+  }
+  return { ...counts, connected: keepers.filter((keeper) => keeper.isConnected).length }
+}
