@@ -41,7 +41,7 @@ const DAEMON_TOKEN_SECONDS = 365 * 86_400
 
 /**
  * The part of a Kubernetes API server that Latchkey speaks with: TokenReview, reading and watching
- * Secrets, who may and who may not. Counts what it is asked, and gives trouble on demand.
+ * Secrets, events about pods, who may and who may not. Counts what it is asked, and gives trouble on demand.
  */
 export class ApiServer {
   readonly objects: ClusterObjects
@@ -181,6 +181,10 @@ export class ApiServer {
     if (info.resource === 'tokenreviews') {
       const contentType = request.headers['content-type'] ?? ''
       return answerTokenReview({ method, contentType, body }, this.objects.tokens)
+    }
+    if (info.resource === 'events') {
+      const contentType = request.headers['content-type'] ?? ''
+      return this.objects.createdEvents.answer({ method, contentType, info, body })
     }
     const form = negotiated
     return answerSecrets({ method, url, info, form }, this.objects.secrets, this.#clock.now())

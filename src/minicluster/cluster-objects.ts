@@ -2,6 +2,7 @@ import type { Clock } from '../core/clock.ts'
 import { LatchkeyError } from '../core/errors.ts'
 import type { ObjectRef } from './object-meta.ts'
 import { Revision } from './object-meta.ts'
+import { Events } from './events.ts'
 import { PodStore } from './pod-store.ts'
 import type { PodEvent, PodRef, PodSpec, ServiceAccount, StoredPod } from './pod-store.ts'
 import { Grants } from './rbac.ts'
@@ -21,6 +22,7 @@ const DEFAULT_GRACE_MS = 30_000
 export class ClusterObjects {
   readonly secrets: SecretStore
   readonly pods: PodStore
+  readonly createdEvents: Events
   readonly grants = new Grants()
   readonly tokens: TokenIssuer
 
@@ -28,6 +30,7 @@ export class ClusterObjects {
     const revision = new Revision()
     this.secrets = new SecretStore(clock, revision)
     this.pods = new PodStore(clock, revision)
+    this.createdEvents = new Events(this.pods)
     this.tokens = new TokenIssuer(clock, this.pods)
     this.pods.createServiceAccount(DAEMON_ACCOUNT)
     this.grants.grantTokenReviews(DAEMON_ACCOUNT)
@@ -80,6 +83,12 @@ export class ClusterObjects {
     this.pods.remove(uid)
   }
 
+  /** What the component `events` of the manifests adds. */
+  letDaemonCreateEvents(): void {
+    this.grants.grantEvents(DAEMON_ACCOUNT)
+  }
+
+  /** kubelet's, and those that were created at the API server. */
   events({ uid }: PodRef): readonly PodEvent[] {
     return this.pods.events(uid)
   }

@@ -30,6 +30,7 @@ const DISCOVERY_PATH = /^\/(api|apis|openapi)(\/.*)?$/
 export class Grants {
   #grants: Grant[] = []
   readonly #reviewers = new Set<string>()
+  readonly #eventWriters = new Set<string>()
 
   grant(grant: Grant): void {
     this.#grants.push(grant)
@@ -48,12 +49,20 @@ export class Grants {
     this.#reviewers.add(usernameOf(account))
   }
 
+  /** ClusterRole with `events: create`. */
+  grantEvents(account: ObjectRef): void {
+    this.#eventWriters.add(usernameOf(account))
+  }
+
   allows(user: User, info: RequestInfo): boolean {
     if (info.kind === 'path') return allowsPath(user, info.verb, info.path)
     if (info.subresource !== '') return false
     if (info.apiGroup === 'authentication.k8s.io') {
       const isReview = info.resource === 'tokenreviews' && info.verb === 'create'
       return isReview && this.#reviewers.has(user.name)
+    }
+    if (info.apiGroup === '' && info.resource === 'events') {
+      return info.verb === 'create' && this.#eventWriters.has(user.name)
     }
     if (info.apiGroup !== '' || info.resource !== 'secrets' || info.namespace === '') return false
     return this.#grants.some(

@@ -1,6 +1,7 @@
 import type { ExecutionContext } from 'ava'
 import type { Endpoint } from './api-request.ts'
 import { ERROR_CASES } from './contract/errors.ts'
+import { EVENT_CASES } from './contract/events.ts'
 import { READ_CASES } from './contract/reads.ts'
 import { REVIEW_CASES } from './contract/reviews.ts'
 import { WATCH_CASES } from './contract/watches.ts'
@@ -45,6 +46,8 @@ export interface ContractApi extends Endpoint {
   podToken(pod: PodName, audience: string): Promise<string>
   /** A token of a service account that may create tokenreviews, and nothing else. */
   reviewerToken(): Promise<string>
+  /** A token of a service account that may create events in every namespace. */
+  eventWriterToken(): Promise<string>
   /** Makes every version so far too old to watch from; undefined where that cannot be had. */
   readonly forgetHistory: (() => Promise<void>) | undefined
 }
@@ -62,4 +65,5 @@ export const CONTRACT: readonly ContractCase[] = [
   ...READ_CASES,
   ...WATCH_CASES,
   ...ERROR_CASES,
+  ...EVENT_CASES,
 ]

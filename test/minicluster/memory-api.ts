@@ -68,6 +68,13 @@ function contractOf(server: ApiServer, objects: ClusterObjects): ContractApi {
           .mintForServiceAccount(DAEMON_ACCOUNT, 600)
           .token.use((bytes) => bytes.toString()),
       ),
+    eventWriterToken: () =>
+      now(() => {
+        const account = objects.createServiceAccount({ namespace: 'home', name: 'event-writer' })
+        objects.grants.grantEvents(account)
+        const { token } = objects.tokens.mintForServiceAccount(account, 600)
+        return token.use((bytes) => bytes.toString())
+      }),
     forgetHistory: () =>
       now(() => {
         server.compact()

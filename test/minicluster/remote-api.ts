@@ -36,7 +36,11 @@ export async function connectRemoteApi(admin: Admin): Promise<RemoteApi> {
     return name
   }
   const home = await createNamespace()
-  await createReviewer(call, home, run)
+  await createAccount(call, home, run, 'reviewer', {
+    group: 'authentication.k8s.io',
+    resource: 'tokenreviews',
+  })
+  await createAccount(call, home, run, 'event-writer', { group: '', resource: 'events' })
   return {
     contract: {
       origin: admin.origin,
@@ -45,13 +49,16 @@ export async function connectRemoteApi(admin: Admin): Promise<RemoteApi> {
       createNamespace,
       forgetHistory: undefined,
       reviewerToken: () => requestToken(call, { namespace: home, name: 'reviewer' }, {}),
+      eventWriterToken: () => requestToken(call, { namespace: home, name: 'event-writer' }, {}),
       ...secretOperations(call),
       ...podOperations(call, admin.nodeName),
     },
     async cleanUp() {
       for (const name of namespaces) await call('DELETE', `/api/v1/namespaces/${name}`)
-      await call('DELETE', `${RBAC}/clusterrolebindings/${run}`)
-      await call('DELETE', `${RBAC}/clusterroles/${run}`)
+      for (const account of ['reviewer', 'event-writer']) {
+        await call('DELETE', `${RBAC}/clusterrolebindings/${run}-${account}`)
+        await call('DELETE', `${RBAC}/clusterroles/${run}-${account}`)
+      }
     },
   }
 }
@@ -67,24 +74,26 @@ function callAs(admin: Admin): Call {
   }
 }
 
-async function createReviewer(call: Call, namespace: string, run: string): Promise<void> {
-  await call('POST', `/api/v1/namespaces/${namespace}/serviceaccounts`, account('reviewer'))
+/** A service account that may create one kind of objects everywhere, and nothing else. */
+async function createAccount(
+  call: Call,
+  namespace: string,
+  run: string,
+  name: string,
+  { group, resource }: { readonly group: string; readonly resource: string },
+): Promise<void> {
+  const role = `${run}-${name}`
+  await call('POST', `/api/v1/namespaces/${namespace}/serviceaccounts`, account(name))
   await call('POST', `${RBAC}/clusterroles`, {
-    metadata: { name: run },
-    rules: [
-      { apiGroups: ['authentication.k8s.io'], resources: ['tokenreviews'], verbs: ['create'] },
-    ],
+    metadata: { name: role },
+    rules: [{ apiGroups: [group], resources: [resource], verbs: ['create'] }],
   })
   await call('POST', `${RBAC}/clusterrolebindings`, {
-    metadata: { name: run },
-    roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: run },
-    subjects: [{ kind: 'ServiceAccount', name: 'reviewer', namespace }],
+    metadata: { name: role },
+    roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: role },
+    subjects: [{ kind: 'ServiceAccount', name, namespace }],
   })
-  await untilAllowed(call, namespace, 'reviewer', {
-    group: 'authentication.k8s.io',
-    resource: 'tokenreviews',
-    verb: 'create',
-  })
+  await untilAllowed(call, namespace, name, { group, resource, verb: 'create' })
 }
 
 type SecretOperations = Pick<

@@ -1,8 +1,10 @@
 import type { Clock } from '../../core/clock.ts'
 import { withDeadline } from '../../core/deadline.ts'
+import { createApiProbe } from './api-probe.ts'
 import type { ClusterConnection } from './cluster-connection.ts'
 import { createDaemonToken } from './daemon-token.ts'
-import type { KubeClient } from './kube-client.ts'
+import type { KubeClient, KubeErrands } from './kube-client.ts'
+import { createEventWriter } from './pod-event.ts'
 import { createSecretReader } from './secret-read.ts'
 import { createSecretWatcher } from './secret-watch.ts'
 import { createTokenReviewer } from './token-review.ts'
@@ -40,12 +42,15 @@ const DEFAULTS: KubeClientLimits = {
 }
 
 /** The daemon's one client of the API server. Opens no connection before the first call. */
-export function createKubeClient(options: KubeClientOptions): KubeClient {
+export function createKubeClient(options: KubeClientOptions): KubeClient & KubeErrands {
   const { connection, clock, random = Math.random } = options
   const limits = { ...DEFAULTS, ...options.limits }
   const { callTimeoutMs } = limits
   const transport = new Transport(connection, { ...limits, answerTimeoutMs: callTimeoutMs })
-  const review = createTokenReviewer(transport, createDaemonToken(connection.bearer, clock))
+  const daemonToken = createDaemonToken(connection.bearer, clock)
+  const review = createTokenReviewer(transport, daemonToken)
+  const writeEvent = createEventWriter(transport, daemonToken)
+  const probe = createApiProbe(transport)
   return {
     reviewToken(token, audiences, signal) {
       return withDeadline(clock, callTimeoutMs, 'the token review', signal, (bounded) =>
@@ -64,6 +69,14 @@ export function createKubeClient(options: KubeClientOptions): KubeClient {
         silenceMs: limits.watchSilenceMs,
       },
     }),
+    createPodEvent(event, signal) {
+      return withDeadline(clock, callTimeoutMs, 'creating an event', signal, (bounded) =>
+        writeEvent(event, bounded),
+      )
+    },
+    probeApiServer(signal) {
+      return withDeadline(clock, callTimeoutMs, "the API server's answer", signal, probe)
+    },
     close: () => transport.close(),
   }
 }

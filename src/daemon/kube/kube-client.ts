@@ -1,4 +1,6 @@
 import type { SecretBytes } from '../../core/secret-bytes.ts'
+import type { ProbeApiServer } from './api-probe.ts'
+import type { CreatePodEvent } from './pod-event.ts'
 
 /** status of a TokenReview (authentication.k8s.io/v1), unset fields made explicit. */
 export interface TokenReviewStatus {
@@ -66,4 +68,12 @@ export interface KubeClient {
   ): AsyncIterable<SecretEvent>
 
   close(): Promise<void>
+}
+
+/** What the daemon asks and says on its own account; no pod waits for it. */
+export interface KubeErrands {
+  /** Throws: AccessDenied (events may not be created) · KubeUnavailable · Timeout · ShuttingDown. */
+  readonly createPodEvent: CreatePodEvent
+  /** Throws: KubeUnavailable · Timeout · ShuttingDown. */
+  readonly probeApiServer: ProbeApiServer
 }

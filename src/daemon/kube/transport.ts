@@ -33,6 +33,8 @@ export interface ApiRequest {
 export interface ApiResponse {
   readonly status: number
   readonly contentType: string
+  /** The header of that name; '' where there is none. */
+  readonly date: string
   /** To be read to its end or destroyed. */
   readonly body: Readable
 }
@@ -86,7 +88,7 @@ export class Transport {
       signal.throwIfAborted()
       if (!isStaleConnection(thrown)) throw connectionError(thrown)
     }
-    // All that is asked here changes nothing over there, so asking twice is safe.
+    // Asking twice is safe: all but an event changes nothing over there, and an event has its name already.
     try {
       return await this.#sendOnce(lane, request, signal)
     } catch (thrown) {
@@ -105,10 +107,11 @@ export class Transport {
       signal,
     }
     const { statusCode, headers, body } = await this.#lanes[lane].request(options)
-    const contentType = headers['content-type']
+    const { 'content-type': contentType, date } = headers
     return {
       status: statusCode,
       contentType: typeof contentType === 'string' ? contentType : '',
+      date: typeof date === 'string' ? date : '',
       body,
     }
   }

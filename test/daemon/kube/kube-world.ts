@@ -8,7 +8,7 @@ import { SecretBytes } from '../../../src/core/secret-bytes.ts'
 import type { ClusterConnection } from '../../../src/daemon/kube/cluster-connection.ts'
 import { createKubeClient } from '../../../src/daemon/kube/create-client.ts'
 import type { KubeClientLimits } from '../../../src/daemon/kube/create-client.ts'
-import type { KubeClient } from '../../../src/daemon/kube/kube-client.ts'
+import type { KubeClient, KubeErrands } from '../../../src/daemon/kube/kube-client.ts'
 import { tempDir } from '../../support/temp-dir.ts'
 import { startApiServer } from './api-server.ts'
 import type { ApiServer, ApiServerOptions } from './api-server.ts'
@@ -58,7 +58,7 @@ export function clientOf(
   t: ExecutionContext,
   connection: ClusterConnection,
   { clock = systemClock, limits = {} }: ClientOptions = {},
-): KubeClient {
+): KubeClient & KubeErrands {
   const client = createKubeClient({ connection, clock, random: () => 0.5, limits })
   t.teardown(() => client.close())
   return client
@@ -69,7 +69,7 @@ export async function serve(
   t: ExecutionContext,
   answer: ServerOptions['answer'],
   options: ClientOptions & { readonly http2?: boolean } = {},
-): Promise<World & { readonly client: KubeClient }> {
+): Promise<World & { readonly client: KubeClient & KubeErrands }> {
   const world = await makeWorld(t, { answer, http2: options.http2 ?? false })
   return { ...world, client: clientOf(t, world.connection, options) }
 }
