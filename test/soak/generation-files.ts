@@ -7,7 +7,7 @@ const HEADER = /^generation (\d+)\n/
 const SIZES: Readonly<Record<string, number>> = {
   tiny: 23,
   page: 4097,
-  pages: 12_345,
+  pages: 8_999,
 }
 const SOMETIMES = ['even', 'odd'] as const
 

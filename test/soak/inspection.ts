@@ -2,15 +2,16 @@ import { lstatSync, readdirSync } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
 import { readMounts, sourceOf } from '../../src/host/volume/mountinfo.ts'
 import type { Finding } from './findings.ts'
-import { findClutter, readVolume } from './volume-reading.ts'
+import { findClutter, readVolume, type FilesOf } from './volume-reading.ts'
 
 /** A volume that is to be there, whole and current. */
 export interface Expected {
   readonly volumeId: string
   readonly targetPath: string
-  readonly secret: string
   /** That the Secret is at. */
   readonly generation: number
+  /** What the Secret held in each. */
+  readonly filesOf: FilesOf
 }
 
 export interface Node {
@@ -23,9 +24,14 @@ export interface Node {
   readonly expected: readonly Expected[]
 }
 
-/** Everything on a calm node that breaks a promise; empty is how it ought to be. */
-export function inspectNode(node: Node): readonly Finding[] {
-  return [...findOrphans(node), ...node.expected.flatMap(inspectVolume), ...findLeftovers(node)]
+/**
+ * Everything on a calm node that breaks a promise; empty is how it ought to be. One by one, the cheap looks
+ * first, for whoever only asks whether there is any.
+ */
+export function* inspectNode(node: Node): Generator<Finding, void> {
+  for (const volume of node.expected) yield* inspectVolume(volume)
+  yield* findOrphans(node)
+  yield* findLeftovers(node)
 }
 
 /** Mounts that kubelet knows nothing of, wherever they are, and second ones in one place. */
@@ -42,8 +48,8 @@ function findOrphans({ folder, expected }: Node): readonly Finding[] {
   return findings
 }
 
-function inspectVolume({ targetPath, secret, generation }: Expected): readonly Finding[] {
-  const reading = readVolume(targetPath, secret)
+function inspectVolume({ targetPath, generation, filesOf }: Expected): readonly Finding[] {
+  const reading = readVolume(targetPath, filesOf)
   if (reading.kind !== 'whole') {
     return [{ kind: reading.kind, what: `${targetPath}: ${reading.why}` }]
   }
@@ -51,7 +57,7 @@ function inspectVolume({ targetPath, secret, generation }: Expected): readonly F
     const what = `${targetPath}: shows generation ${reading.generation}, the Secret is at ${generation}`
     return [{ kind: 'lost', what }]
   }
-  return findClutter(targetPath, secret, reading).map((name) => ({
+  return findClutter(targetPath, filesOf, reading).map((name) => ({
     kind: 'leftovers',
     what: join(targetPath, name),
   }))

@@ -36,7 +36,8 @@ const MAX_POINTS = 200
 const VOLUMES = 3
 const SECRETS = ['one', 'two', 'three', 'four'] as const
 const FS_GROUP = 2000
-const QUIET_LOOKS = 4
+const QUIET_LOOKS = 3
+const LOOK_EVERY_MS = 5
 
 /** One crash: where, and what was wrong ten seconds after the restart. */
 export interface Crash {
@@ -78,6 +79,7 @@ async function crashAt(
   }
   const isOver = await begin(world, row, nth, planFor)
   await until(() => isOver() || doomed.some((each) => world.process(each).isDead), {
+    everyMs: LOOK_EVERY_MS,
     what: `${operation} to end, or somebody to die of it`,
   })
   if (!doomed.some((each) => world.process(each).isDead)) await untilQuiet(world)
@@ -114,7 +116,7 @@ async function begin(
   nth: number,
   planFor: (pid: number) => CrashPlan,
 ): Promise<() => boolean> {
-  const isInOrder = (): boolean => world.inspect().length === 0
+  const isInOrder = (): boolean => world.isInOrder
   if (operation === 'restart') {
     let isStarted = false
     void world.start(side, planFor).then(() => {
@@ -176,7 +178,7 @@ async function untilQuiet(world: World): Promise<void> {
       before = now
       return looks >= QUIET_LOOKS || SIDES.some((side) => world.process(side).isDead)
     },
-    { what: 'both sides to fall quiet' },
+    { everyMs: LOOK_EVERY_MS, what: 'both sides to fall quiet' },
   )
 }
 

@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { join } from 'node:path'
-import { filesOf, generationOf } from './generation-files.ts'
+import { generationOf } from './generation-files.ts'
 
 /** What somebody finds who resolves `..data` once and reads everything in there. */
 export type Reading =
@@ -10,18 +10,21 @@ export type Reading =
   /** Bytes of different generations, or of none. */
   | { readonly kind: 'torn'; readonly why: string }
 
+/** A Secret's files by key, in its n-th generation. */
+export type FilesOf = (generation: number) => Readonly<Record<string, Buffer>>
+
 const DATA = '..data'
 /** A reader that is overtaken by a swap and the prune after it begins anew. */
 const MAX_TRIES = 20
 
 /** Reads a volume as a pod does, and compares every byte with what the Secret held. */
-export function readVolume(target: string, secret: string): Reading {
+export function readVolume(target: string, filesOf: FilesOf): Reading {
   let why = ''
   for (let tries = 0; tries < MAX_TRIES; tries += 1) {
     const folder = linkOf(join(target, DATA))
     if (folder === undefined) return { kind: 'empty', why: 'there is no ..data' }
     try {
-      return judge(secret, folder, readFolder(join(target, folder)))
+      return judge(filesOf, folder, readFolder(join(target, folder)))
     } catch (thrown) {
       why = thrown instanceof Error ? thrown.message : String(thrown)
       if (linkOf(join(target, DATA)) === folder) return { kind: 'empty', why }
@@ -33,10 +36,10 @@ export function readVolume(target: string, secret: string): Reading {
 /** Names in the volume's root that have no business there once all is calm. */
 export function findClutter(
   target: string,
-  secret: string,
+  filesOf: FilesOf,
   { generation, folder }: Whole,
 ): string[] {
-  const links = Object.keys(filesOf(secret, generation))
+  const links = Object.keys(filesOf(generation))
   const expected = new Set([DATA, folder, ...links])
   const found = readdirSync(target)
   return [
@@ -47,7 +50,7 @@ export function findClutter(
 
 type Whole = Extract<Reading, { kind: 'whole' }>
 
-function judge(secret: string, folder: string, files: ReadonlyMap<string, Buffer>): Reading {
+function judge(filesOf: FilesOf, folder: string, files: ReadonlyMap<string, Buffer>): Reading {
   const generations = new Set([...files.values()].map(generationOf))
   const [generation] = generations
   if (files.size === 0) return { kind: 'empty', why: `${folder} is empty` }
@@ -55,7 +58,7 @@ function judge(secret: string, folder: string, files: ReadonlyMap<string, Buffer
     const all = [...files].map(([name, bytes]) => `${name}=${generationOf(bytes) ?? '?'}`)
     return { kind: 'torn', why: `${folder} holds generations ${all.join(' ')}` }
   }
-  const expected = filesOf(secret, generation)
+  const expected = filesOf(generation)
   for (const [name, bytes] of Object.entries(expected)) {
     const found = files.get(name)
     if (found === undefined) return { kind: 'empty', why: `${folder}/${name} is missing` }

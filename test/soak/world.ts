@@ -14,7 +14,7 @@ import { inspectNode, type Expected } from './inspection.ts'
 import type { SideProcess } from './side-process.ts'
 import type { CrashPlan } from './sides/crash-points.ts'
 import type { Spares } from './spares.ts'
-import { readVolume } from './volume-reading.ts'
+import { readVolume, type FilesOf } from './volume-reading.ts'
 
 export interface WorldParts {
   /** A folder of its own, with a short path: sockets will lie in it. */
@@ -47,6 +47,8 @@ const ACCOUNT = 'api'
 const VOLUME = 'db'
 /** After this a node has to be as if nothing had happened. */
 const CONVERGENCE_MS = 10_000
+const LOOK_EVERY_MS = 10
+const MAX_FILES = 50
 /** Old generations go soon, so that every cycle sees them gone. */
 const LINGER = '50ms'
 /** kubelet comes by itself in an hour: whatever heals sooner has healed without it. */
@@ -66,6 +68,7 @@ export class World {
   /** What a pod saw that no pod may ever see. */
   readonly #seen = new Map<string, Finding>()
   readonly #stopped = new AbortController()
+  readonly #files = new Map<string, ReturnType<FilesOf>>()
   readonly #buried = new WeakSet<SideProcess>()
   #podNumber = 0
   #kills = 0
@@ -94,7 +97,7 @@ export class World {
     mkdirSync(folder, { mode: 0o700 })
     const kubelet = {
       syncIntervalMs: SYNC_INTERVAL_MS,
-      retry: { firstMs: 20, maxMs: 300, factor: 2 },
+      retry: { firstMs: 50, maxMs: 400, factor: 2 },
     }
     const world = new World(await startMinicluster({ root: folder, pki, kubelet }), parts)
     await Promise.all(SIDES.map((side) => world.start(side)))
@@ -205,7 +208,7 @@ export class World {
     const generation = (this.#secrets.get(secret) ?? 0) + 1
     this.#secrets.set(secret, generation)
     const { objects } = this.cluster
-    const spec = { namespace: NAMESPACE, name: secret, data: filesOf(secret, generation) }
+    const spec = { namespace: NAMESPACE, name: secret, data: this.#filesOf(secret)(generation) }
     if (generation === 1) objects.createSecret(spec)
     else objects.updateSecret(spec)
     return generation
@@ -225,26 +228,33 @@ export class World {
     for (const member of this.members.values()) this.#look(member)
   }
 
+  /** Reports whether all is as it ought to be. */
+  get isInOrder(): boolean {
+    return this.#inspect().next().done === true
+  }
+
   /** Everything that is not as it ought to be, were all calm now. */
   inspect(): readonly Finding[] {
-    this.look()
+    return [...this.#inspect()]
+  }
+
+  *#inspect(): Generator<Finding, void> {
     const { folder } = this.#parts
     const { kubeletRoot, kubeconfigFile } = this.cluster
-    return [
-      ...this.#seen.values(),
-      ...this.#pending(),
-      ...inspectNode({
-        folder,
-        kubeletRoot,
-        own: [kubeconfigFile, this.#configFile],
-        sockets: [
-          join(folder, 'm', 'mount.sock'),
-          join(kubeletRoot, 'plugins', DRIVER, 'csi.sock'),
-          join(kubeletRoot, 'plugins_registry', `${DRIVER}-reg.sock`),
-        ],
-        expected: this.living.map((member) => this.#expected(member)),
-      }),
-    ]
+    yield* this.#pending()
+    this.look()
+    yield* this.#seen.values()
+    yield* inspectNode({
+      folder,
+      kubeletRoot,
+      own: [kubeconfigFile, this.#configFile],
+      sockets: [
+        join(folder, 'm', 'mount.sock'),
+        join(kubeletRoot, 'plugins', DRIVER, 'csi.sock'),
+        join(kubeletRoot, 'plugins_registry', `${DRIVER}-reg.sock`),
+      ],
+      expected: this.living.map((member) => this.#expected(member)),
+    })
   }
 
   /**
@@ -254,11 +264,12 @@ export class World {
   async converge(): Promise<readonly Finding[]> {
     const shownBefore = new Map(this.living.map((member) => [member, member.shown]))
     const helped = this.republish(this.living.filter((member) => this.#needsKubelet(member)))
-    const isOver = (): boolean => this.#seen.size > 0 || this.inspect().length === 0
+    const isOver = (): boolean => this.#seen.size > 0 || this.isInOrder
     const what = 'the node to converge'
-    await Promise.all([helped, until(isOver, { timeoutMs: CONVERGENCE_MS, what })]).catch(
-      () => undefined,
-    )
+    await Promise.all([
+      helped,
+      until(isOver, { timeoutMs: CONVERGENCE_MS, everyMs: LOOK_EVERY_MS, what }),
+    ]).catch(() => undefined)
     const findings = this.inspect()
     if (findings.length > 0) return findings
     // What has just arrived has proved the stream; equal content proves nothing.
@@ -325,7 +336,7 @@ export class World {
 
   #look(member: Member): void {
     if (!member.isPromised || member.isLeaving) return
-    const reading = readVolume(member.targetPath, member.secret)
+    const reading = readVolume(member.targetPath, this.#filesOf(member.secret))
     const { name, uid } = member.pod
     if (reading.kind !== 'whole') {
       this.#seen.set(uid, { kind: reading.kind, what: `pod ${name}: ${reading.why}` })
@@ -349,7 +360,19 @@ export class World {
 
   #expected({ pod, secret, targetPath }: Member): Expected {
     const generation = this.#secrets.get(secret) ?? 0
-    return { volumeId: volumeIdOf(pod.uid, VOLUME), targetPath, secret, generation }
+    const filesOf = this.#filesOf(secret)
+    return { volumeId: volumeIdOf(pod.uid, VOLUME), targetPath, generation, filesOf }
+  }
+
+  /** Made once each, for every reader compares with them. */
+  #filesOf(secret: string): FilesOf {
+    return (generation) => {
+      const name = `${secret} ${generation}`
+      const files = this.#files.get(name) ?? filesOf(secret, generation)
+      if (this.#files.size > MAX_FILES) this.#files.clear()
+      this.#files.set(name, files)
+      return files
+    }
   }
 
   #blame(process: SideProcess): void {
