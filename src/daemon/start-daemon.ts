@@ -9,6 +9,7 @@ import { peerUid } from '../wire/peer.ts'
 import { hostBeats, hostConnected, judge, registered } from './health.ts'
 import { listenForProbes } from './http-server.ts'
 import { createAuthenticator } from './identity/authenticator.ts'
+import { RejectedTokens } from './identity/rejected-tokens.ts'
 import { createWitness } from './identity/witness.ts'
 import type { KubeClient } from './kube/kube-client.ts'
 import { ByteBudget } from './mount/byte-budget.ts'
@@ -52,7 +53,8 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
   const startedAtMs = clock.now()
   const budget = new ByteBudget(limits)
   const sessions = new Sessions(clock, budget)
-  const feeds = new Feeds({ clock, intervalMs: config.refresh.intervalMs })
+  const rejected = new RejectedTokens({ clock })
+  const feeds = new Feeds({ clock, intervalMs: config.refresh.intervalMs, rejected })
   const reports = new ShimReports(clock)
   const metrics = createDaemonMetrics({
     version,
@@ -69,6 +71,7 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
     sources,
     clock,
     timeoutMs,
+    rejected,
     slots: new Limiter('fetches', CONCURRENT_FETCHES, WAITING_FETCHES),
     onFetch: (source, reason, durationMs) => {
       metrics.observeFetch(source, reason, durationMs)

@@ -1,5 +1,8 @@
+import type { Clock } from '../../core/clock.ts'
+import { RejectedTokens } from '../identity/rejected-tokens.ts'
 import type { Source } from '../sources/source.ts'
 import { Feed, type FeedOptions, type Subscriber } from './feed.ts'
+import { Pace } from './pace.ts'
 
 export interface Subscription extends Subscriber {
   readonly source: Source
@@ -8,13 +11,28 @@ export interface Subscription extends Subscriber {
   readonly isImmutable?: boolean
 }
 
+export interface FeedsOptions {
+  readonly clock: Clock
+  /** Between two looks where a pod may not watch and its item says nothing. */
+  readonly intervalMs: number
+  readonly random?: () => number
+  /** Shared with those who fetch. */
+  readonly rejected?: RejectedTokens
+}
+
 /** Every feed of this node, shared by what may be shared: source, namespace, service account, secret. */
 export class Feeds {
   readonly #options: FeedOptions
   readonly #feeds = new Map<string, Feed>()
 
-  constructor(options: FeedOptions) {
-    this.#options = options
+  constructor({ clock, intervalMs, random = Math.random, rejected }: FeedsOptions) {
+    this.#options = {
+      clock,
+      intervalMs,
+      random,
+      rejected: rejected ?? new RejectedTokens({ clock, random }),
+      pace: new Pace(clock),
+    }
   }
 
   /** `onChange` is called when the secret may have changed; the answer ends the subscription. */

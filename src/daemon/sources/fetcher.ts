@@ -2,6 +2,8 @@ import type { Clock } from '../../core/clock.ts'
 import { withDeadline } from '../../core/deadline.ts'
 import { LatchkeyError, type Reason } from '../../core/errors.ts'
 import type { Limiter } from '../../core/limiter.ts'
+import type { SecretBytes } from '../../core/secret-bytes.ts'
+import { RejectedTokens } from '../identity/rejected-tokens.ts'
 import type { Workload } from '../identity/workload.ts'
 import { Lane, type Seat } from './lane.ts'
 import type { Source, Value } from './source.ts'
@@ -14,6 +16,8 @@ export interface FetcherOptions {
   readonly timeoutMs: number
   /** Fetches under way at once, over all sources. */
   readonly slots: Limiter
+  /** Shared with those who watch. */
+  readonly rejected?: RejectedTokens
   readonly onFetch: (source: string, reason: Reason | undefined, durationMs: number) => void
 }
 
@@ -25,9 +29,11 @@ export class Fetcher {
   readonly #options: FetcherOptions
   readonly #lanes = new Map<string, Lane>()
   readonly #endless = new AbortController().signal
+  readonly #rejected: RejectedTokens
 
   constructor(options: FetcherOptions) {
     this.#options = options
+    this.#rejected = options.rejected ?? new RejectedTokens(options)
   }
 
   /**
@@ -91,16 +97,40 @@ export class Fetcher {
     // Those who ask in the same moment are still about to.
     await Promise.resolve()
     const signal = lane.takeOff()
-    for (let seat = lane.newest(); seat !== undefined; seat = lane.newest()) {
+    this.#refuseResting(lane, source)
+    const isDoubted = (seat: Seat): boolean =>
+      this.#rejected.isDoubted(source.name, tokenOf(seat, source))
+    for (;;) {
+      const seat = lane.newest(isDoubted)
+      if (seat === undefined) return
       try {
         const value = await this.#fetchOnce(source, seat.workload, secret, signal)
+        const token = tokenOf(seat, source)
+        if (token) this.#rejected.accept(source.name, token)
         land(lane, value)
       } catch (thrown) {
+        this.#noteRejection(seat, source, thrown)
         // A pod that has ended must not cost others of its service account their fetch.
-        if (isOfTokenAlone(thrown)) lane.refuse(withSameToken(lane, seat, source.audience), thrown)
+        if (isOfTokenAlone(thrown)) lane.refuse(withSameToken(lane, seat, source), thrown)
         else lane.refuse(lane.aboard(), thrown)
       }
     }
+  }
+
+  /** A token that was rejected is not used again, not even for those who ask again with it. */
+  #refuseResting(lane: Lane, source: Source): void {
+    const resting = lane
+      .aboard()
+      .filter((seat) => this.#rejected.restsUntilMs(source.name, tokenOf(seat, source)))
+    if (resting.length === 0) return
+    const why = `${source.name} has rejected the pod's token, and is asked again with newer ones, or in a minute`
+    lane.refuse(resting, new LatchkeyError('TokenRejected', why))
+  }
+
+  #noteRejection(seat: Seat, source: Source, thrown: unknown): void {
+    const token = tokenOf(seat, source)
+    if (token === undefined || !(thrown instanceof LatchkeyError)) return
+    if (thrown.reason === 'TokenRejected') this.#rejected.reject(source.name, token)
   }
 
   async #fetchOnce(
@@ -146,10 +176,14 @@ function isOfTokenAlone(thrown: unknown): boolean {
 }
 
 /** Volumes of one pod carry the same token. */
-function withSameToken(lane: Lane, tried: Seat, audience: string): readonly Seat[] {
-  const token = tried.workload.tokens.get(audience)?.token
+function withSameToken(lane: Lane, tried: Seat, source: Source): readonly Seat[] {
+  const token = tokenOf(tried, source)
   return lane.aboard().filter((seat) => {
-    const other = seat.workload.tokens.get(audience)?.token
+    const other = tokenOf(seat, source)
     return seat === tried || (token !== undefined && other?.equals(token) === true)
   })
+}
+
+function tokenOf({ workload }: Seat, { audience }: Source): SecretBytes | undefined {
+  return workload.tokens.get(audience)?.token
 }

@@ -52,9 +52,12 @@ export class Lane {
     return [...this.#aboard]
   }
 
-  /** Whoever aboard has the newest tokens: they live longest. */
-  newest(): Seat | undefined {
-    const [newest] = this.aboard().toSorted(
+  /** Whoever aboard has the newest tokens, for they live longest; the doubted only where there are no others. */
+  newest(isDoubted: (seat: Seat) => boolean = () => false): Seat | undefined {
+    const [doubted = [], fine = []] = [true, false].map((which) =>
+      this.aboard().filter((seat) => isDoubted(seat) === which),
+    )
+    const [newest] = (fine.length > 0 ? fine : doubted).toSorted(
       (a, b) => b.workload.expiresAtMs - a.workload.expiresAtMs,
     )
     return newest

@@ -291,6 +291,73 @@ test('a rejected token only costs the pod whose token it is', async (t) => {
   t.deepEqual(textsOf(await two.answer), { password: 'one' })
 })
 
+test('a rejected token is not used again, by no volume, until newer ones come', async (t) => {
+  const on = new World()
+  const ended = () => workloadOf({ token: 'ended' })
+  const first = await on.ask(ended())
+  on.source.last().fail(new LatchkeyError('TokenRejected', 'the pod has ended'))
+  t.is(await reasonOf(first.answer), 'TokenRejected')
+  for (const secret of ['db', 'db', 'other']) {
+    const again = await on.ask(ended(), secret)
+    const { reason, message } = await t.throwsAsync(again.answer, { instanceOf: LatchkeyError })
+    t.is(reason, 'TokenRejected')
+    t.regex(message, /^kubernetes has rejected the pod's token/)
+  }
+  t.is(on.source.asked.length, 1)
+  t.is(on.fetched.length, 1, 'nor is that said of the source')
+  const newer = await on.ask(workloadOf({ token: 'newer' }))
+  on.source.last().answer(valueOf({ password: 'one' }))
+  t.deepEqual(textsOf(await newer.answer), { password: 'one' })
+  t.deepEqual(on.source.asked.map(asToken), ['ended', 'newer'])
+})
+
+test('with none but a rejected token it is tried again, at rests that grow to a minute', async (t) => {
+  const on = new World()
+  const triedAtMs: number[] = []
+  const bornMs = on.clock.now()
+  for (let second = 0; second < 600; second += 1) {
+    const before = on.source.asked.length
+    const { answer } = await on.ask(workloadOf({ token: 'doubted' }))
+    if (on.source.asked.length > before) {
+      triedAtMs.push(on.clock.now() - bornMs)
+      on.source.last().fail(new LatchkeyError('TokenRejected', 'in passing'))
+    }
+    t.is(await reasonOf(answer), 'TokenRejected')
+    await on.clock.advance(1_000)
+  }
+  t.true(triedAtMs.length >= 10 && triedAtMs.length <= 14, `${triedAtMs.length} in ten minutes`)
+  const rests = triedAtMs.slice(1).map((atMs, index) => atMs - (triedAtMs[index] ?? 0))
+  t.true((rests[0] ?? 0) >= 4_500 && (rests[0] ?? 0) <= 6_500, rests.join())
+  t.true(
+    rests.slice(2).every((restMs) => restMs >= 54_000 && restMs <= 67_000),
+    rests.join(),
+  )
+  await on.clock.advance(66_000)
+  const { answer } = await on.ask(workloadOf({ token: 'doubted' }))
+  on.source.last().answer(valueOf({ password: 'one' }))
+  t.deepEqual(textsOf(await answer), { password: 'one' })
+  const next = await on.ask(workloadOf({ token: 'doubted' }))
+  on.source.last().answer(valueOf({ password: 'two' }))
+  t.deepEqual(textsOf(await next.answer), { password: 'two' }, 'it was good all the time')
+})
+
+test('a resting token does not keep others of its service account from being served', async (t) => {
+  const on = new World()
+  const ended = () => workloadOf({ token: 'ended', expiresAtMs: EXPIRES_AT_MS + 1 })
+  const first = await on.ask(ended())
+  on.source.last().fail(new LatchkeyError('TokenRejected', 'the pod has ended'))
+  await reasonOf(first.answer)
+  const [one, two] = await Promise.all([on.ask(ended()), on.ask(workloadOf({ token: 'alive' }))])
+  t.is(await reasonOf(one.answer), 'TokenRejected')
+  on.source.last().answer(valueOf({ password: 'one' }))
+  t.deepEqual(textsOf(await two.answer), { password: 'one' })
+  t.deepEqual(on.source.asked.map(asToken), ['ended', 'alive'])
+  await on.clock.advance(10_000)
+  await Promise.all([on.ask(ended()), on.ask(workloadOf({ token: 'alive' }))])
+  on.source.last().answer(valueOf({ password: 'one' }))
+  t.deepEqual(on.source.asked.map(asToken), ['ended', 'alive', 'alive'], 'nor after its rest')
+})
+
 test('a missing token only costs the pod that has none', async (t) => {
   const on = new World()
   const without = workloadOf({ token: null, expiresAtMs: EXPIRES_AT_MS + 1 })
