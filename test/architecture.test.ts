@@ -38,6 +38,14 @@ const RULES: Rules = {
     'src/daemon/identity/': ['src/core/', 'src/daemon/kube/'],
     'src/daemon/sources/': ['src/core/', 'src/daemon/kube/', 'src/daemon/identity/'],
     'src/daemon/refresh/': ['src/core/', 'src/daemon/identity/', 'src/daemon/sources/'],
+    'src/daemon/events/': ['src/core/', 'src/observability/', 'src/daemon/kube/'],
+    'src/daemon/diagnose/': [
+      'src/core/',
+      'src/wire/',
+      'src/config/',
+      'src/observability/',
+      'src/daemon/kube/',
+    ],
     'src/daemon/mount/': [
       'src/core/',
       'src/wire/',

@@ -1,6 +1,6 @@
 import type { VolumeStatus__Output } from '../wire/gen/latchkey/mount/v1/VolumeStatus.ts'
 import { oneLine, renderTable, type Cell, type Screen, type Tone } from './table.ts'
-import { timespan } from './timespan.ts'
+import { timespan } from '../core/timespan.ts'
 
 export type StateWord = 'pending' | 'fresh' | 'stale' | 'waiting' | 'ending' | 'stranded'
 

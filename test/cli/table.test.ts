@@ -1,6 +1,6 @@
 import test from 'ava'
 import { oneLine, renderTable, type Cell } from '../../src/cli/table.ts'
-import { timespan } from '../../src/cli/timespan.ts'
+import { timespan } from '../../src/core/timespan.ts'
 
 const HEAD = ['POD', 'STATE', 'REASON']
 const ROWS: readonly (readonly Cell[])[] = [
