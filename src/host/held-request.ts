@@ -5,6 +5,8 @@ export class HeldRequest {
   #request: VolumeRequest | undefined
   /** On the stream that is open now. */
   #toldTokens: readonly ServiceToken[] | undefined
+  /** The tokens of the stream's first word, for as long as the daemon has not answered it. */
+  #greeting: { readonly tokens: readonly ServiceToken[] | undefined } | undefined
 
   /** undefined after an adoption: the tokens went with the process that had them. */
   constructor(request: VolumeRequest | undefined) {
@@ -33,7 +35,18 @@ export class HeldRequest {
 
   /** A new stream's first word says all that there is. */
   markTold(): void {
-    this.#toldTokens = this.#request?.tokens
+    const tokens = this.#request?.tokens
+    this.#toldTokens = tokens
+    this.#greeting = { tokens }
+  }
+
+  markAnswered(): void {
+    this.#greeting = undefined
+  }
+
+  /** Newer tokens came while the first word was on its way: a refusal of that says nothing of them. */
+  get isOvertaken(): boolean {
+    return this.#greeting !== undefined && this.#greeting.tokens !== this.#request?.tokens
   }
 
   /** Tokens that this stream has not been told yet; answered once per stream and set. */

@@ -195,7 +195,8 @@ export class VolumeKeeper {
         this.#ready.reject(error)
         return
       }
-      const isParked = this.isMounted && WAITS_FOR_KUBELET.has(error.reason)
+      const isForKubelet = WAITS_FOR_KUBELET.has(error.reason) && !this.#held.isOvertaken
+      const isParked = this.isMounted && isForKubelet
       const retryMs = this.isMounted ? mounted.nextMs() : pending.nextMs()
       await this.#pause.wait(isParked ? PARKED_MS : retryMs, this.#over.signal)
     }
@@ -210,6 +211,7 @@ export class VolumeKeeper {
       this.#stream = stream
       this.#tellTokens(stream)
       for await (const message of stream.receive()) {
+        this.#held.markAnswered()
         if (message.contents) await this.#take(message.contents, stream)
         if (message.verdict) this.attendance.hear(message.verdict.pod)
         backoff.reset()

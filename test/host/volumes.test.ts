@@ -314,6 +314,28 @@ test('an unknown session is not asked for again before kubelet brings tokens', a
   )
 })
 
+test('tokens that come while an unknown session is being refused are used at once', async (t) => {
+  const store = new MemoryStore()
+  const before = world(t, store)
+  await published(before)
+  before.volumes.stop()
+
+  const after = world(t, store)
+  after.volumes.adopt()
+  const resumed = await after.daemon.stream(0)
+  await until(() => after.volumes.count().connected === 1, { what: 'the stream to be open' })
+  await after.volumes.publish(volumeRequest(), after.signal)
+  resumed.refuse('UnknownSession', 'never heard of it')
+  await until(() => after.volumes.count().connected === 0, { what: 'the host to notice' })
+  await after.clock.advance(1_000)
+  const opened = await after.daemon.stream(1)
+  t.truthy(opened.heard[0]?.open)
+  opened.refuse('OperationPending', 'another host has it')
+  await until(() => after.volumes.count().connected === 0, { what: 'the host to notice' })
+  await after.clock.advance(10 * 60_000)
+  t.is(after.daemon.streams.length, 2)
+})
+
 test('an unpublish removes the volume without waiting for the daemon, then tells it', async (t) => {
   const on = world(t)
   const { request, stream } = await published(on)
