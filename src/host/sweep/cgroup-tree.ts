@@ -1,11 +1,10 @@
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { hasCode } from '../volume/volume-io.ts'
 
 /** kubelet's pods lie at the fifth level or above it, on a node that is a container a few below that. */
 const MAX_DEPTH = 24
-/** A node of 500 pods has some 3,000 cgroups. */
-const MAX_FOLDERS = 50_000
+/** A node of 500 pods has some 3,000 cgroups, with v1 once per hierarchy. */
+const MAX_FOLDERS = 100_000
 
 /** Bounds one look at the node's cgroups, whatever a pod has nested into its own. */
 export interface Budget {
@@ -16,21 +15,26 @@ export function newBudget(): Budget {
   return { folders: MAX_FOLDERS }
 }
 
-/**
- * The roots of the cgroup hierarchies below `root`: itself with cgroup v2, each of its folders with v1, which
- * has controllers apart. Links such as `cpu` for `cpu,cpuacct` would only show the same tree again.
- *
- * Throws: errors of node:fs.
- */
-export async function findHierarchies(root: string): Promise<readonly string[]> {
+/** Where the kernel shows cgroups. */
+export interface CgroupRoots {
+  readonly version: 1 | 2
+  /** Each the root of a hierarchy: the one of v2, or one for each controller of v1. */
+  readonly hierarchies: readonly string[]
+}
+
+/** Throws: errors of node:fs. */
+export async function findRoots(root: string): Promise<CgroupRoots> {
   const entries = await readdir(root, { withFileTypes: true })
-  if (entries.some(({ name }) => name === 'cgroup.procs')) return [root]
-  return entries.filter((entry) => entry.isDirectory()).map(({ name }) => join(root, name))
+  if (entries.some(({ name }) => name === 'cgroup.procs'))
+    return { version: 2, hierarchies: [root] }
+  // Links such as `cpu` for `cpu,cpuacct` would only show the same tree again.
+  const folders = entries.filter((entry) => entry.isDirectory())
+  return { version: 1, hierarchies: folders.map(({ name }) => join(root, name)) }
 }
 
 /**
- * Visits a folder and everything below it into which `visit` asks to go. Answers whether it has seen all of
- * it: a folder that cannot be read, or has gone meanwhile, is not known to have been empty.
+ * Visits everything below a folder into which `visit` asks to go. Answers whether it has seen all of it: a
+ * folder that cannot be read, or has gone meanwhile, is not known to have been empty.
  */
 export async function walkCgroups(
   folder: string,
@@ -53,24 +57,31 @@ export async function walkCgroups(
 }
 
 /**
- * Processes that lie in this very cgroup; undefined: cannot be read. A line counts whatever it says: the kernel
- * writes 0 for a process that our own pid namespace does not show, and that is every one of another pod.
+ * Whether a process lives in a cgroup or anywhere below it, in one word of the kernel's, which no process can
+ * slip through by being moved from folder to folder; undefined: it says nothing.
+ *
+ * The lists of processes cannot be trusted for that. From a pid namespace that does not show a process v2
+ * lists it as 0, and v1 does not list it at all: to a container every other pod would seem to be empty.
  */
-export async function countProcesses(cgroup: string): Promise<number | undefined> {
-  const text = await readFile(join(cgroup, 'cgroup.procs'), 'utf8').catch(() => undefined)
+export async function isPopulated(
+  cgroup: string,
+  version: CgroupRoots['version'],
+): Promise<boolean | undefined> {
+  if (version === 1) {
+    const tasks = await readText(join(cgroup, 'pids.current'))
+    return tasks === undefined || !/^\d+\n?$/.test(tasks) ? undefined : Number(tasks) > 0
+  }
+  const events = await readText(join(cgroup, 'cgroup.events'))
+  const [, populated] = /^populated ([01])$/m.exec(events ?? '') ?? []
+  return populated === undefined ? undefined : populated === '1'
+}
+
+/** Processes that are listed for this very cgroup, as a pid or as 0; undefined: cannot be read. */
+export async function countListed(cgroup: string): Promise<number | undefined> {
+  const text = await readText(join(cgroup, 'cgroup.procs'))
   return text?.split('\n').filter((line) => line !== '').length
 }
 
-/**
- * Whether cgroup v2 says of a cgroup and all below it at once that a process lives there: one that is moved
- * from folder to folder could be missed by reading them in turn. False with v1, which does not say;
- * undefined: cannot be read.
- */
-export async function isPopulated(cgroup: string): Promise<boolean | undefined> {
-  try {
-    const text = await readFile(join(cgroup, 'cgroup.events'), 'utf8')
-    return !/^populated 0$/m.test(text)
-  } catch (thrown) {
-    return hasCode(thrown, 'ENOENT') ? false : undefined
-  }
+async function readText(path: string): Promise<string | undefined> {
+  return readFile(path, 'utf8').catch(() => undefined)
 }

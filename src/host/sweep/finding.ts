@@ -17,8 +17,7 @@ const SAYINGS: Readonly<Record<Witness, string>> = {
 export function findingOf(witness: Witness, life: PodLife, waitMs: number): Finding {
   const says = SAYINGS[witness]
   if (life.is === 'alive') {
-    const are = life.processes === 1 ? '1 process lives' : `${life.processes} processes live`
-    return { state: 'ending', note: `${says}; ${are} in the pod still` }
+    return { state: 'ending', note: `${says}; ${countOf(life.processes)} in the pod still` }
   }
   if (waitMs > 0) {
     const seconds = Math.ceil(waitMs / 1000)
@@ -27,6 +26,11 @@ export function findingOf(witness: Witness, life: PodLife, waitMs: number): Find
   if (life.is === 'empty') return { state: 'ending', note: `${says}; the files go now` }
   const doubt = `but nothing proves that no process of it is left: ${life.why}`
   return { state: 'stranded', note: `${says}, ${doubt}` }
+}
+
+function countOf(processes: number): string {
+  if (processes === 0) return 'processes live'
+  return processes === 1 ? '1 process lives' : `${processes} processes live`
 }
 
 /** Still there although everything was said and proven. */

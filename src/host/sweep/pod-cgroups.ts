@@ -1,16 +1,17 @@
 import {
-  countProcesses,
-  findHierarchies,
+  countListed,
+  findRoots,
   isPopulated,
   newBudget,
   walkCgroups,
   type Budget,
+  type CgroupRoots,
 } from './cgroup-tree.ts'
 
 /** What the kernel says of a pod's processes. */
 export type PodLife =
   | { readonly is: 'empty' }
-  /** `processes`: as the fullest hierarchy counts them, 1 at least. */
+  /** `processes`: 0 where the kernel says that there are some, and not how many. */
   | { readonly is: 'alive'; readonly processes: number }
   /** `why`: in a few words, to be read after a colon. */
   | { readonly is: 'unknown'; readonly why: string }
@@ -33,14 +34,17 @@ export interface CgroupView {
 }
 
 interface Hierarchy {
-  /** A pod may have more than one: kubelet's driver may have been changed while it ran. */
-  readonly folders: ReadonlyMap<string, readonly string[]>
+  /** By pod uid; more than one where kubelet's cgroup driver was changed while the pod ran. */
+  readonly pods: ReadonlyMap<string, readonly string[]>
+  readonly version: CgroupRoots['version']
   readonly isWhole: boolean
 }
 
+/** What a hierarchy says of a pod. */
 interface Census {
-  readonly processes: number
-  readonly isWhole: boolean
+  readonly listed: number
+  /** undefined: it says nothing. */
+  readonly isPopulated: boolean | undefined
 }
 
 const BLIND = 'this host cannot see its own cgroup'
@@ -56,76 +60,84 @@ const SYSTEMD_POD =
   /^(?:.+-)?kubepods(?:-burstable|-besteffort)?-pod([0-9a-f]{8}(?:_[0-9a-f]{4}){3}_[0-9a-f]{12}|[0-9a-f]{32})\.slice$/
 
 /**
- * Looks through the tree. Only our own pod's cgroup in it, with this very process inside, proves that it
- * is the tree which kubelet uses: without that a pod whose cgroup is not there may well be alive. A
- * hierarchy of v1 in which we are not is one that kubelet does not use.
+ * Looks through the tree. Only our own pod's cgroup in it, which the kernel calls populated, proves that
+ * it is the tree which kubelet uses: without that a pod whose cgroup is not there may well be alive. With
+ * cgroup v1 only the hierarchy of the controller pids can prove it, see isPopulated.
  */
 export async function readPodCgroups({ root, ownPodUid }: CgroupView): Promise<PodCgroups> {
-  const budget = newBudget()
-  const hierarchies = ownPodUid === undefined ? [] : await findPods(root, budget)
+  const hierarchies = ownPodUid === undefined ? [] : await findPods(root)
   const proven = new Set<Hierarchy>()
   for (const hierarchy of hierarchies) {
-    const own = await census(hierarchy, ownPodUid ?? '', budget)
-    if (own.processes > 0) proven.add(hierarchy)
+    const own = await takeCensus(hierarchy, ownPodUid ?? '')
+    if (own.isPopulated === true) proven.add(hierarchy)
   }
   return {
     async lifeOf(podUid) {
-      const questionBudget = newBudget()
-      let processes = 0
-      let isWhole = true
+      let listed = 0
+      let isAlive = false
+      let isProven = proven.size > 0
       for (const hierarchy of hierarchies) {
-        const found = await census(hierarchy, podUid, questionBudget)
-        processes = Math.max(processes, found.processes)
-        if (proven.has(hierarchy)) isWhole &&= hierarchy.isWhole && found.isWhole
+        const census = await takeCensus(hierarchy, podUid)
+        listed = Math.max(listed, census.listed)
+        isAlive ||= census.isPopulated === true || census.listed > 0
+        if (!proven.has(hierarchy)) continue
+        isProven &&= hierarchy.isWhole && census.isPopulated === false
       }
-      if (processes > 0) return { is: 'alive', processes }
-      if (proven.size === 0) return { is: 'unknown', why: BLIND }
-      return isWhole ? { is: 'empty' } : { is: 'unknown', why: UNREADABLE }
+      if (isAlive) return { is: 'alive', processes: listed }
+      if (isProven) return { is: 'empty' }
+      return { is: 'unknown', why: proven.size === 0 ? BLIND : UNREADABLE }
     },
   }
 }
 
-async function findPods(root: string, budget: Budget): Promise<readonly Hierarchy[]> {
-  const roots = await findHierarchies(root).catch(() => [])
-  const hierarchies: Hierarchy[] = []
-  for (const top of roots) {
-    const folders = new Map<string, string[]>()
-    const isWhole = await walkCgroups(
-      top,
-      (folder, name) => {
-        const podUid = podUidOf(name)
-        if (podUid === undefined) return true
-        folders.set(podUid, [...(folders.get(podUid) ?? []), folder])
-        // What a pod has nested into its own cgroup is its own, by whatever name.
-        return false
-      },
-      budget,
-    )
-    hierarchies.push({ folders, isWhole })
+async function findPods(root: string): Promise<readonly Hierarchy[]> {
+  const roots = await findRoots(root).catch(() => undefined)
+  const found: Hierarchy[] = []
+  const budget = newBudget()
+  for (const top of roots?.hierarchies ?? []) {
+    found.push(await findPodsBelow(top, roots?.version ?? 2, budget))
   }
-  return hierarchies
+  return found
+}
+
+async function findPodsBelow(
+  top: string,
+  version: CgroupRoots['version'],
+  budget: Budget,
+): Promise<Hierarchy> {
+  const pods = new Map<string, string[]>()
+  const note = (folder: string, name: string): boolean => {
+    const podUid = podUidOf(name)
+    if (podUid === undefined) return true
+    pods.set(podUid, [...(pods.get(podUid) ?? []), folder])
+    // What a pod has nested into its own cgroup is its own, by whatever name.
+    return false
+  }
+  return { isWhole: await walkCgroups(top, note, budget), pods, version }
 }
 
 function podUidOf(name: string): string | undefined {
   return CGROUPFS_POD.exec(name)?.[1] ?? SYSTEMD_POD.exec(name)?.[1]?.replaceAll('_', '-')
 }
 
-/** Counts a pod's processes. No folder is none: kubelet removes a pod's cgroup once the pod has ended. */
-async function census({ folders }: Hierarchy, podUid: string, budget: Budget): Promise<Census> {
-  let processes = 0
+/** No folder, no process: kubelet makes a pod's cgroup before its containers and removes it after them. */
+async function takeCensus({ pods, version }: Hierarchy, podUid: string): Promise<Census> {
+  let listed = 0
   let isWhole = true
+  let hasLife = false
+  const budget = newBudget()
   const countIn = async (folder: string): Promise<boolean> => {
-    const count = await countProcesses(folder)
-    processes += count ?? 0
+    const count = await countListed(folder)
+    listed += count ?? 0
     if (count === undefined) isWhole = false
     return true
   }
-  for (const pod of folders.get(podUid) ?? []) {
+  for (const pod of pods.get(podUid) ?? []) {
+    const says = await isPopulated(pod, version)
+    hasLife ||= says === true
+    if (says === undefined) isWhole = false
     await countIn(pod)
     if (!(await walkCgroups(pod, countIn, budget))) isWhole = false
-    const isAlive = await isPopulated(pod)
-    if (isAlive === undefined) isWhole = false
-    else if (isAlive) processes = Math.max(processes, 1)
   }
-  return { processes, isWhole }
+  return { listed, isPopulated: hasLife || (isWhole ? false : undefined) }
 }
