@@ -28,6 +28,7 @@ export interface ContainerStatus {
   readonly restartCount: number
   /** With `containerd://` before it; empty until it was made. */
   readonly containerID?: string
+  readonly state?: { readonly running?: { readonly startedAt: string } }
 }
 
 export interface KubeEvent {

@@ -1,6 +1,7 @@
+import type { ClusterNode } from '../cluster/cluster.ts'
 import { until } from '../cluster/until.ts'
 import { type KubeObject, latchkeyVolume, reader, secret } from './kube-objects.ts'
-import { openPlace, type Place } from './support.ts'
+import { mountsOf, openPlace, type Place } from './support.ts'
 import type { Pod } from './kube-objects.ts'
 
 /** Where Latchkey itself lives. */
@@ -16,6 +17,35 @@ export async function latchkeyPod(): Promise<Pod> {
     .at(-1)
   if (pod === undefined) throw new Error('no pod of the DaemonSet is there')
   return pod
+}
+
+/** Replaces the pod of the DaemonSet and waits for the new one. */
+export async function renewLatchkey(): Promise<void> {
+  await system.kubectl('rollout', 'restart', 'daemonset/latchkey')
+  await system.kubectl('rollout', 'status', 'daemonset/latchkey', '--timeout=100s')
+}
+
+export interface LogLine {
+  readonly time: string
+  readonly msg: string
+  readonly [field: string]: unknown
+}
+
+/** What the present container of one side has logged. */
+export async function logLines(container: 'host' | 'daemon'): Promise<LogLine[]> {
+  const { metadata } = await latchkeyPod()
+  const text = await system.kubectl('logs', metadata.name, '-c', container)
+  return text
+    .split('\n')
+    .filter((line) => line.startsWith('{'))
+    .map((line) => JSON.parse(line) as LogLine)
+}
+
+/** Where the node has volumes of ours mounted, of whatever pod. */
+export function latchkeyMounts(node: ClusterNode): string[] {
+  return mountsOf(node)
+    .filter(({ source }) => source.startsWith('latchkey:'))
+    .map(({ mountPoint }) => mountPoint)
 }
 
 /** What the daemon's /metrics says now. */
