@@ -80,8 +80,8 @@ const RULES: Rules = {
   },
 
   builtins: {
-    'node:http': ['src/daemon/http-server.ts', 'src/minicluster/'],
-    'node:https': ['src/minicluster/'],
+    'node:http': ['src/daemon/http-server.ts', 'src/daemon/sources/vault/', 'src/minicluster/'],
+    'node:https': ['src/daemon/sources/vault/', 'src/minicluster/'],
     'node:http2': ['src/minicluster/'],
     'node:tls': ['src/daemon/kube/', 'src/minicluster/'],
     'node:dns': [],

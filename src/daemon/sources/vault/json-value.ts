@@ -37,7 +37,7 @@ export function textOf(text: Buffer, span: JsonSpan | undefined): string | undef
 
 export function numberOf(text: Buffer, span: JsonSpan | undefined): number | undefined {
   if (span?.kind !== 'number') return undefined
-  return Number(text.latin1Slice(span.start, span.end))
+  return Number(text.toString('latin1', span.start, span.end))
 }
 
 export function isTrue(text: Buffer, span: JsonSpan | undefined): boolean {
@@ -116,7 +116,7 @@ function escapeAt(text: Buffer, at: number, end: number): Escape {
 }
 
 function unitAt(text: Buffer, escape: number): number {
-  return parseInt(text.latin1Slice(escape + 2, escape + 6), 16)
+  return parseInt(text.toString('latin1', escape + 2, escape + 6), 16)
 }
 
 function writeUtf8(target: Buffer | undefined, point: number, to: number): number {

@@ -150,7 +150,7 @@ function digitsAt(text: Buffer, start: number): number {
 
 function wordAt(text: Buffer, start: number, word: string): number {
   const end = start + word.length
-  if (text.latin1Slice(start, end) !== word) throw new JsonError('no value', start)
+  if (text.toString('latin1', start, end) !== word) throw new JsonError('no value', start)
   return end
 }
 

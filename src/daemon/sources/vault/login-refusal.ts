@@ -1,0 +1,58 @@
+import type { Reason } from '../../../core/errors.ts'
+import { sharedRefusal, type Refused } from './refusal.ts'
+import type { VaultSettings } from './settings.ts'
+import { VaultError } from './vault-error.ts'
+
+// How Vault words the refusals of its kubernetes and jwt methods (vault-plugin-auth-kubernetes,
+// vault-plugin-auth-jwt). They choose a hint and a reason; whatever else comes is quoted as it is.
+const AUDIENCE = /\baud(ience)?\b/
+const NO_ROLE = /invalid role name|role "?.*"? could not be found|missing role/
+const NO_METHOD = /no handler for route|unsupported path|missing client token/
+
+/** The error for a login that was refused. */
+export function loginRefusal(refused: Refused, role: string, settings: VaultSettings): VaultError {
+  const { status, words } = refused
+  const { name, auth } = settings
+  const shared = sharedRefusal(refused, name)
+  if (shared !== undefined) return shared
+  const where = `Vault "${name}" refused the login at auth/${auth.mount}`
+  const said = words === '' ? ` (${status})` : ` (${words})`
+  const refuse = (reason: Reason, message: string): VaultError =>
+    new VaultError(reason, message, { status })
+  if (NO_METHOD.test(words)) {
+    return refuse(
+      'InvalidRequest',
+      `${where}${said}: no auth method is mounted there; mend the source's auth.mount`,
+    )
+  }
+  if (NO_ROLE.test(words)) {
+    return refuse(
+      'InvalidRequest',
+      `${where}${said}: it has no role "${role}"; create it or mend its name`,
+    )
+  }
+  if (AUDIENCE.test(words)) {
+    return refuse('TokenRejected', `${where} with role "${role}"${said}: ${audienceHint(settings)}`)
+  }
+  if (status === 403 && auth.method === 'kubernetes' && /permission denied/.test(words)) {
+    return refuse(
+      'AccessDenied',
+      `${where} with role "${role}"${said}: ${reviewerHint(auth.mount)}`,
+    )
+  }
+  return refuse(
+    'AccessDenied',
+    `${where} with role "${role}"${said}: the role must be bound to the pod's namespace and service account`,
+  )
+}
+
+function audienceHint({ auth }: VaultSettings): string {
+  const list = auth.method === 'jwt' ? 'bound_audiences' : 'audience'
+  return `the pod's token is for audience "${auth.audience}", which the role's ${list} and the CSIDriver's spec.tokenRequests: [{ audience: ${JSON.stringify(auth.audience)} }] must both name`
+}
+
+// Without a reviewer's token Vault reviews the pod's token with that token itself, and the API server
+// accepts it for its own audience alone: every login fails, whatever the role says.
+function reviewerHint(mount: string): string {
+  return `auth/${mount}/config needs a token_reviewer_jwt of a service account bound to system:auth-delegator, or use an auth method of type jwt`
+}

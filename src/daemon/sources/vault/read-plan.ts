@@ -1,0 +1,65 @@
+import { LatchkeyError } from '../../../core/errors.ts'
+import type { Mount } from './mounts.ts'
+import { argsBody, encodePath, type SecretRef } from './secret-ref.ts'
+
+/** `hidden`: the session may not know what it reads from; the answer's shape has to tell. */
+export type Engine = 'kv1' | 'kv2' | 'other' | 'hidden'
+
+/** How a secret is asked for. */
+export interface ReadPlan {
+  readonly engine: Engine
+  /** As policies name it. */
+  readonly path: string
+  /** As it goes into the request line. */
+  readonly target: string
+  readonly body: Buffer | undefined
+}
+
+/** What a KV version 2 engine has beside the secrets themselves. */
+const KV2_PREFIXES: ReadonlySet<string> = new Set(['data', 'metadata', 'subkeys'])
+const KEEPERS: ReadonlySet<string> = new Set(['kv', 'generic', 'cubbyhole'])
+
+/** Throws: InvalidRequest where `version` or `args` mean nothing to the engine. */
+export function planRead(ref: SecretRef, mount: Mount | undefined): ReadPlan {
+  const engine = engineOf(mount)
+  const path = engine === 'kv2' ? kv2Path(ref.secret, mount?.path ?? '') : ref.secret
+  if (ref.version !== undefined && !isVersioned(engine, path, mount)) {
+    throw new LatchkeyError(
+      'InvalidRequest',
+      `"${ref.secret}" has no versions: leave version out, only KV version 2 engines keep them`,
+    )
+  }
+  // There, a body is not a question but what to store.
+  if (ref.args !== undefined && (engine === 'kv1' || engine === 'kv2')) {
+    throw new LatchkeyError(
+      'InvalidRequest',
+      `"${ref.secret}" lies in a KV engine, to which args would be written: leave args out`,
+    )
+  }
+  const query = ref.version === undefined ? '' : `?version=${ref.version}`
+  return {
+    engine,
+    path,
+    target: encodePath(path) + query,
+    body: ref.args === undefined ? undefined : argsBody(ref.args),
+  }
+}
+
+function engineOf(mount: Mount | undefined): Engine {
+  if (mount === undefined) return 'hidden'
+  if (!KEEPERS.has(mount.type)) return 'other'
+  return mount.version === '2' ? 'kv2' : 'kv1'
+}
+
+// A path that holds the engine's own word already is taken as it is written: that is how policies and
+// Vault's answers show it.
+function kv2Path(secret: string, mountPath: string): string {
+  const rest = secret.slice(mountPath.length)
+  const first = rest.split('/', 1)[0] ?? ''
+  return KV2_PREFIXES.has(first) && rest !== first ? secret : `${mountPath}data/${rest}`
+}
+
+function isVersioned(engine: Engine, path: string, mount: Mount | undefined): boolean {
+  if (engine === 'hidden') return path.includes('/data/')
+  return engine === 'kv2' && path.startsWith(`${mount?.path ?? ''}data/`)
+}

@@ -1,0 +1,105 @@
+import type { Reason } from '../../../core/errors.ts'
+import type { SecretBytes } from '../../../core/secret-bytes.ts'
+import { cleaned } from '../../kube/foreign-text.ts'
+import { VaultError, type VaultErrorDetails } from './vault-error.ts'
+
+/** An answer other than 2xx. */
+export interface Refused {
+  readonly status: number
+  readonly retryAfterMs: number | undefined
+  /** Vault's own words, cleaned; '' where it had none. */
+  readonly words: string
+}
+
+/** For the sentences of an error. */
+export interface Asked {
+  /** The source's name. */
+  readonly source: string
+  /** The path below /v1, as a policy names it. */
+  readonly path: string
+  /** What the policy has to grant for it. */
+  readonly capability: 'read' | 'update'
+  readonly role: string | undefined
+}
+
+const MAX_WORDS_CHARS = 512
+const VAULT_TOKEN = /\b(hv[sbr]|[sbr])\.[\w-]{20,}/g
+const DEAD_TOKEN = /\b(invalid|bad) token\b/
+/** Those of Vault's health check, which proxies hand on; 412 is a server that has not caught up yet. */
+const NOT_READY: ReadonlySet<number> = new Set([412, 429, 472, 473, 503])
+
+/** Vault's words for an error of ours: one plain line, bounded, no token in it. */
+export function cleanWords(words: string, secrets: readonly SecretBytes[]): string {
+  return cleaned(words.replaceAll(VAULT_TOKEN, '[token]'), MAX_WORDS_CHARS, secrets)
+}
+
+/** The error for a refusal of anything but a login. */
+export function refusalOf(refused: Refused, asked: Asked): VaultError {
+  const { status, words } = refused
+  const shared = sharedRefusal(refused, asked.source)
+  if (shared !== undefined) return shared
+  const said = words === '' ? '' : `: ${words}`
+  const refuse = (reason: Reason, message: string, details: VaultErrorDetails = {}): VaultError =>
+    new VaultError(reason, message, { status, ...details })
+  const where = `Vault "${asked.source}"`
+  switch (status) {
+    case 403:
+      return DEAD_TOKEN.test(words)
+        ? refuse('AccessDenied', `${where} has ended the session${said}`, { trouble: 'dead-token' })
+        : refuse(
+            'AccessDenied',
+            `${where} does not let ${roleWords(asked)}${said}; ${policyHint(asked)}`,
+          )
+    case 404:
+      return refuse('SecretNotFound', `${where} has nothing at "${asked.path}"${said}`)
+    case 405:
+      return refuse(
+        'InvalidRequest',
+        `${where} refused "${asked.path}"${said}; ${methodHint(asked)}`,
+      )
+    default:
+      return refuse('InvalidRequest', `${where} refused "${asked.path}" (${status})${said}`)
+  }
+}
+
+/** What has nothing to do with what was asked: not ready, broken, somewhere else. */
+export function sharedRefusal(
+  { status, words, retryAfterMs }: Refused,
+  source: string,
+): VaultError | undefined {
+  const where = `Vault "${source}"`
+  const said = words === '' ? '' : `: ${words}`
+  const unavailable = (message: string, isSourceWide: boolean): VaultError =>
+    new VaultError('SourceUnavailable', message, { status, retryAfterMs, isSourceWide })
+  if (NOT_READY.has(status)) return unavailable(`${where} ${stateWords(status)}${said}`, true)
+  if (status >= 500) return unavailable(`${where} failed (${status})${said}`, false)
+  if (status >= 300 && status < 400) {
+    return unavailable(
+      `${where} answered with a redirect (${status}), which is not followed: let the source's address name the active server or a load balancer of it`,
+      true,
+    )
+  }
+  return status >= 400 ? undefined : unavailable(`${where} answered ${status}`, false)
+}
+
+function stateWords(status: number): string {
+  if (status === 429) return 'asks for fewer calls (429)'
+  if (status === 503) return 'is sealed or not ready (503)'
+  if (status === 412) return 'has not caught up yet (412)'
+  return `is a standby that does not serve this (${status})`
+}
+
+function roleWords({ role, capability, path }: Asked): string {
+  const who = role === undefined ? 'this pod' : `role "${role}"`
+  return `${who} ${capability} "${path}"`
+}
+
+function policyHint({ path, capability }: Asked): string {
+  return `a policy of its role needs: path "${path}" { capabilities = ["${capability}"] }`
+}
+
+function methodHint({ capability }: Asked): string {
+  return capability === 'read'
+    ? 'such a path may want args in the item'
+    : 'such a path may want no args in the item'
+}

@@ -1,0 +1,87 @@
+import { randomBytes } from 'node:crypto'
+import type { Clock } from '../../../core/clock.ts'
+import type { SecretBytes } from '../../../core/secret-bytes.ts'
+import type { Term } from './answer.ts'
+import { Caller, type FinishedCall } from './caller.ts'
+import { createLeaseCalls } from './lease-calls.ts'
+import { createLogin, type Login } from './login.ts'
+import { Pace } from './pace.ts'
+import type { VaultSecret } from './read-answer.ts'
+import { createReader } from './read.ts'
+import type { SecretRef } from './secret-ref.ts'
+import { checkSettings, type VaultSettings } from './settings.ts'
+import { VaultTransport } from './transport.ts'
+
+export interface VaultApiOptions extends VaultSettings {
+  readonly clock: Clock
+  /** For jitter. */
+  readonly random?: () => number
+  readonly onCall?: (call: FinishedCall) => void
+}
+
+/** What a renewal came to. */
+export interface Renewed extends Term {
+  readonly requestId: string
+}
+
+/** What a session's token is like now. */
+export interface TokenState {
+  /** Infinity for one that never ends. */
+  readonly remainingMs: number
+  readonly renewable: boolean
+}
+
+/** Who reads, for the sentences of errors. */
+export interface Session {
+  readonly token: SecretBytes
+  readonly role: string | undefined
+}
+
+/**
+ * One Vault or OpenBao.
+ *
+ * Throws (every call): SourceUnavailable, with `retryAfterMs` where known · Timeout · PayloadTooLarge ·
+ * Overloaded · InvalidRequest · AccessDenied, of which `trouble: 'dead-token'` deserves one new login ·
+ * the signal's reason.
+ */
+export interface VaultApi {
+  readonly settings: VaultSettings
+  /** Also throws: TokenRejected, naming the CSIDriver's line for a wrong audience. */
+  login(jwt: SecretBytes, role: string, signal: AbortSignal): Promise<Login>
+  /** Also throws: SecretNotFound. */
+  read(session: Session, ref: SecretRef, signal: AbortSignal): Promise<VaultSecret>
+  /** A lease that is gone: SecretNotFound with `trouble: 'gone-lease'`. */
+  renewLease(
+    session: Session,
+    lease: SecretBytes,
+    incrementMs: number,
+    signal: AbortSignal,
+  ): Promise<Renewed>
+  /** A lease that is gone already is none that is left. */
+  revokeLease(session: Session, lease: SecretBytes, signal: AbortSignal): Promise<void>
+  renewSelf(session: Session, incrementMs: number, signal: AbortSignal): Promise<Renewed>
+  lookupSelf(session: Session, signal: AbortSignal): Promise<TokenState>
+  /** Ends the session and every lease under it. A session that is gone already is none that is left. */
+  revokeSelf(session: Session, signal: AbortSignal): Promise<void>
+  /** Ends every call under way; revokes nothing. */
+  close(): void
+}
+
+/** Throws: InvalidRequest, naming the setting to mend. */
+export function createVaultApi(options: VaultApiOptions): VaultApi {
+  const { clock, random = Math.random, onCall, ...settings } = options
+  checkSettings(settings)
+  const transport = new VaultTransport(settings, clock)
+  const { name, limits } = settings
+  const pace = new Pace({ name, ...limits, clock, random })
+  const caller = new Caller({ settings, transport, pace, clock, onCall })
+  return {
+    settings,
+    login: createLogin(caller, settings),
+    read: createReader({ caller, settings, clock, digestKey: randomBytes(32) }),
+    ...createLeaseCalls(caller, settings),
+    close: () => {
+      transport.close()
+    },
+  }
+}
