@@ -63,7 +63,7 @@ export function nodeService(options: NodeOptions, calls: UnaryOptions): NodeHand
 
 /**
  * undefined: not to be read, but for a volume that is in place. Its pod runs with what it has, and a final
- * error has a kubelet before 1.34 take the files away for good.
+ * error has a kubelet without the fix of kubernetes#121271 take the files away for good.
  */
 function parseUnlessInPlace(
   request: NodePublishVolumeRequest__Output,
