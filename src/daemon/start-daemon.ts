@@ -22,6 +22,8 @@ import { Feeds } from './refresh/feeds.ts'
 import { collect } from './sources/collect.ts'
 import { Fetcher } from './sources/fetcher.ts'
 import { createKubernetesSource } from './sources/kubernetes-source.ts'
+import { LastValues } from './sources/last-values.ts'
+import { serveLast } from './sources/serve-last.ts'
 
 export interface DaemonOptions {
   readonly config: Config
@@ -54,7 +56,9 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
   const budget = new ByteBudget(limits)
   const sessions = new Sessions(clock, budget)
   const rejected = new RejectedTokens({ clock })
-  const feeds = new Feeds({ clock, intervalMs: config.refresh.intervalMs, rejected })
+  const lastValues = new LastValues({ clock, maxBytes: limits.lastValuesBytes })
+  const { intervalMs } = config.refresh
+  const feeds = new Feeds({ clock, intervalMs, rejected, lastValues })
   const reports = new ShimReports(clock)
   const metrics = createDaemonMetrics({
     version,
@@ -77,6 +81,7 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
       metrics.observeFetch(source, reason, durationMs)
     },
   })
+  const fetching = serveLast({ fetcher, lastValues, clock })
   const generations = new Limiter('volumes', VOLUMES_IN_MEMORY, WAITING_FETCHES)
   const stages: Stages = {
     authenticate: authenticate(options, metrics),
@@ -86,7 +91,7 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
       const leave = await generations.enter(signal)
       const done = metrics.startStage('collect')
       try {
-        const contents = await collect(workload, items, fsGroup, fetcher, signal)
+        const contents = await collect(workload, items, fsGroup, fetching, signal)
         done()
         const dispose = (): void => {
           for (const { data } of contents.files) data.wipe()
@@ -135,6 +140,7 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
       await http.close()
       await shims.close()
       sessions.close()
+      lastValues.close()
       await kube.close()
       log.info({}, 'daemon stopped')
     },

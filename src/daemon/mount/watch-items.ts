@@ -35,13 +35,16 @@ export function watchItems(
     wake.resolve()
   }
   const unsubscribes = [...Map.groupBy(items, secretKeyOf)].flatMap(([key, uses]) => {
-    const [{ from, secret } = { from: '', secret: '' }] = uses
-    const source = on.sources.get(from)
-    if (source === undefined) return []
+    const [first] = uses
+    const source = on.sources.get(first?.from ?? '')
+    if (first === undefined || source === undefined) return []
+    const { secret } = first
     const version = versions.get(key)
     const isImmutable = immutable.has(key)
     const subscriber = { workload, version, isUrgent, intervalMs: shortest(uses), onChange: notify }
-    return [on.feeds.subscribe({ source, secret, isImmutable, ...subscriber })]
+    // Who waits for a secret to appear has no volume yet that it could be kept for.
+    const lastForMs = isUrgent ? undefined : first.lastForMs
+    return [on.feeds.subscribe({ source, secret, isImmutable, lastForMs, ...subscriber })]
   })
   return {
     async next(waitMs, signal) {

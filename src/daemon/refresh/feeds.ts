@@ -1,5 +1,7 @@
 import type { Clock } from '../../core/clock.ts'
 import { RejectedTokens } from '../identity/rejected-tokens.ts'
+import type { LastValues } from '../sources/last-values.ts'
+import { sharingKeyOf, type SharingKey } from '../sources/sharing-key.ts'
 import type { Source } from '../sources/source.ts'
 import { Feed, type FeedOptions, type Subscriber } from './feed.ts'
 import { Pace } from './pace.ts'
@@ -7,6 +9,8 @@ import { Pace } from './pace.ts'
 export interface Subscription extends Subscriber {
   readonly source: Source
   readonly secret: string
+  /** How old a value it takes while the source is away, so that one is kept meanwhile; undefined: none. */
+  readonly lastForMs?: number | undefined
   /** What the subscriber has never changes any more: nothing is watched or asked for. */
   readonly isImmutable?: boolean
 }
@@ -18,14 +22,18 @@ export interface FeedsOptions {
   readonly random?: () => number
   /** Shared with those who fetch. */
   readonly rejected?: RejectedTokens
+  /** Left out, no value is kept for when a source is away. */
+  readonly lastValues?: LastValues
 }
 
 /** Every feed of this node, shared by what may be shared: source, namespace, service account, secret. */
 export class Feeds {
   readonly #options: FeedOptions
+  readonly #lastValues: LastValues | undefined
   readonly #feeds = new Map<string, Feed>()
 
-  constructor({ clock, intervalMs, random = Math.random, rejected }: FeedsOptions) {
+  constructor({ clock, intervalMs, random = Math.random, rejected, lastValues }: FeedsOptions) {
+    this.#lastValues = lastValues
     this.#options = {
       clock,
       intervalMs,
@@ -36,12 +44,23 @@ export class Feeds {
   }
 
   /** `onChange` is called when the secret may have changed; the answer ends the subscription. */
-  subscribe({ source, secret, isImmutable = false, ...subscriber }: Subscription): () => void {
-    if (isImmutable) return () => undefined
-    const { pod, serviceAccountUid } = subscriber.workload()
-    const key = [source.name, pod.namespace, pod.serviceAccount, serviceAccountUid, secret].join(
-      '\n',
-    )
+  subscribe({ isImmutable = false, lastForMs, ...asked }: Subscription): () => void {
+    const key = sharingKeyOf(asked.workload(), asked.source.name, asked.secret)
+    const keeper = { maxAgeMs: lastForMs ?? 0, onDue: asked.onChange }
+    const stopKeeping =
+      lastForMs === undefined ? undefined : this.#lastValues?.subscribe(key, keeper)
+    const stopWatching = isImmutable ? undefined : this.#watch(key, asked)
+    return () => {
+      stopKeeping?.()
+      stopWatching?.()
+    }
+  }
+
+  get size(): number {
+    return this.#feeds.size
+  }
+
+  #watch(key: SharingKey, { source, secret, ...subscriber }: Subscription): () => void {
     const feed = this.#feeds.get(key) ?? new Feed(source, secret, this.#options)
     this.#feeds.set(key, feed)
     const unsubscribe = feed.subscribe(subscriber)
@@ -51,9 +70,5 @@ export class Feeds {
       isOver = true
       if (unsubscribe()) this.#feeds.delete(key)
     }
-  }
-
-  get size(): number {
-    return this.#feeds.size
   }
 }

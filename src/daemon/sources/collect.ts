@@ -4,10 +4,9 @@ import type { SecretBytes } from '../../core/secret-bytes.ts'
 import type { VolumeFile } from '../../core/types.ts'
 import type { Workload } from '../identity/workload.ts'
 import { assembleFiles, refuseOversized } from './assemble.ts'
-import type { Fetcher } from './fetcher.ts'
 import type { Item } from './item.ts'
 import { secretKeyOf, type SecretKey } from './secret-key.ts'
-import type { Value } from './source.ts'
+import type { Fetched, Fetching, Stale } from './serve-last.ts'
 import { wipeValue } from './value-bytes.ts'
 
 /** A whole generation of a volume. The receiver owns the files' bytes and wipes them. */
@@ -20,6 +19,8 @@ export interface Collected {
   readonly versions: ReadonlyMap<SecretKey, string>
   /** Secrets that never change any more. */
   readonly immutable: ReadonlySet<SecretKey>
+  /** Of what was served from memory because its source was away, the oldest; undefined where all is fresh. */
+  readonly stale?: Stale | undefined
 }
 
 /**
@@ -32,10 +33,10 @@ export async function collect(
   workload: Workload,
   items: readonly Item[],
   fsGroup: number | undefined,
-  fetcher: Pick<Fetcher, 'fetch'>,
+  fetcher: Fetching,
   signal: AbortSignal,
 ): Promise<Collected> {
-  const values = new Map<SecretKey, Value>()
+  const values = new Map<SecretKey, Fetched>()
   try {
     await fetchAll(workload, items, fetcher, signal, values)
     const files = assembleFiles(items, values, fsGroup)
@@ -47,6 +48,7 @@ export async function collect(
       digest: contentsDigest(files),
       versions: new Map([...values].map(([key, { version }]) => [key, version])),
       immutable: new Set(immutable),
+      stale: oldest(values.values()),
     }
   } finally {
     // The files hold copies of their own.
@@ -58,9 +60,9 @@ export async function collect(
 async function fetchAll(
   workload: Workload,
   items: readonly Item[],
-  fetcher: Pick<Fetcher, 'fetch'>,
+  fetcher: Fetching,
   signal: AbortSignal,
-  values: Map<SecretKey, Value>,
+  values: Map<SecretKey, Fetched>,
 ): Promise<void> {
   const failed = new AbortController()
   const either = AbortSignal.any([signal, failed.signal])
@@ -85,13 +87,14 @@ async function fetchAll(
 async function fetchIfThere(
   workload: Workload,
   uses: readonly Item[],
-  fetcher: Pick<Fetcher, 'fetch'>,
+  fetcher: Fetching,
   signal: AbortSignal,
-): Promise<Value | undefined> {
+): Promise<Fetched | undefined> {
   const [first] = uses
   if (first === undefined) return undefined
   try {
-    return await fetcher.fetch(workload, first.from, first.secret, signal)
+    const { from, secret, lastForMs } = first
+    return await fetcher.fetch(workload, from, secret, signal, lastForMs)
   } catch (thrown) {
     const isMissing = thrown instanceof LatchkeyError && thrown.reason === 'SecretNotFound'
     if (isMissing && uses.every(({ optional }) => optional)) return undefined
@@ -100,7 +103,7 @@ async function fetchIfThere(
 }
 
 /** Wipes at once what no item names. */
-function keepNamed(value: Value, uses: readonly Item[]): Value {
+function keepNamed(value: Fetched, uses: readonly Item[]): Fetched {
   const entries = new Map<string, SecretBytes>()
   for (const [name, secret] of value.entries) {
     if (uses.some(({ key }) => key === undefined || key === name)) entries.set(name, secret)
@@ -109,7 +112,12 @@ function keepNamed(value: Value, uses: readonly Item[]): Value {
   return { ...value, entries }
 }
 
-function bytesOf({ entries }: Value, { key }: Item): number {
+function bytesOf({ entries }: Fetched, { key }: Item): number {
   if (key !== undefined) return entries.get(key)?.length ?? 0
   return entries.values().reduce((sum, { length }) => sum + length, 0)
+}
+
+function oldest(values: Iterable<Fetched>): Stale | undefined {
+  const stale = [...values].flatMap((value) => (value.stale === undefined ? [] : [value.stale]))
+  return stale.toSorted((a, b) => a.sinceMs - b.sinceMs)[0]
 }

@@ -6,6 +6,7 @@ import type { SecretBytes } from '../../core/secret-bytes.ts'
 import { RejectedTokens } from '../identity/rejected-tokens.ts'
 import type { Workload } from '../identity/workload.ts'
 import { Lane, type Seat } from './lane.ts'
+import { sharingKeyOf } from './sharing-key.ts'
 import type { Source, Value } from './source.ts'
 import { copyValue, wipeValue } from './value-bytes.ts'
 
@@ -69,9 +70,7 @@ export class Fetcher {
   }
 
   #laneFor(workload: Workload, source: Source, secret: string): Lane {
-    const { namespace, serviceAccount } = workload.pod
-    const { serviceAccountUid } = workload
-    const key = [source.name, namespace, serviceAccount, serviceAccountUid, secret].join('\n')
+    const key = sharingKeyOf(workload, source.name, secret)
     const existing = this.#lanes.get(key)
     if (existing !== undefined) return existing
     const lane = new Lane()

@@ -11,6 +11,7 @@ import { quoted } from '../kube/foreign-text.ts'
 
 const DEFAULT_MODE = 0o644
 const DEFAULT_SOURCE = 'kubernetes'
+const DEFAULT_MAX_AGE_MS = 60 * 60_000
 
 export function parseFrom(from: unknown, field: string, sourceNames: readonly string[]): string {
   const name = from ?? DEFAULT_SOURCE
@@ -58,6 +59,18 @@ export function parseOptional(optional: unknown, field: string): boolean {
 /** Between two looks at a secret that cannot be watched, in milliseconds; undefined where it is not said. */
 export function parseRefresh(refresh: unknown, field: string): number | undefined {
   return parseDuration(refresh, field, '1s', '24h', '5m')
+}
+
+/** How old a value may be that is served while its source is away, in milliseconds; undefined: none is. */
+export function parseOutage(onOutage: unknown, maxAge: unknown, field: string): number | undefined {
+  if (onOutage === undefined) {
+    if (maxAge === undefined) return undefined
+    return refuse(`${field}.maxAge`, 'needs onOutage: serve-last beside it')
+  }
+  if (onOutage !== 'serve-last') {
+    return refuse(`${field}.onOutage`, 'must be serve-last, or be left out')
+  }
+  return parseDuration(maxAge, `${field}.maxAge`, '1m', '24h', '1h') ?? DEFAULT_MAX_AGE_MS
 }
 
 function parseDuration(

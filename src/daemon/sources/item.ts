@@ -13,4 +13,6 @@ export interface Item {
   readonly optional: boolean
   /** Between two looks where the secret cannot be watched; undefined takes the configured interval. */
   readonly refreshMs: number | undefined
+  /** How old a value may be that is served from memory while the source is away; undefined: none is. */
+  readonly lastForMs: number | undefined
 }

@@ -7,6 +7,7 @@ import {
   parseKey,
   parseMode,
   parseOptional,
+  parseOutage,
   parsePath,
   parseRefresh,
   parseSecretName,
@@ -16,9 +17,9 @@ import type { Item } from './item.ts'
 import { secretKeyOf, type SecretKey } from './secret-key.ts'
 
 /** Words of an item that may also stand beside `secret:`, where there is no list. */
-const SHORT = ['secret', 'refresh'] as const
+const SHORT = ['secret', 'refresh', 'onOutage', 'maxAge'] as const
 const ATTRIBUTES = [...SHORT, 'items'] as const
-const WORDS = ['from', 'secret', 'key', 'path', 'mode', 'optional', 'refresh'] as const
+const WORDS = ['from', 'key', 'path', 'mode', 'optional', ...SHORT] as const
 /** Words of the documentation that this version does not build yet: said, instead of "unknown". */
 const LATER = ['version', 'dir', 'expand', 'owner', 'format', 'bundle'] as const
 
@@ -48,6 +49,7 @@ export function parseItems(
     parseItem(words, `${LIST}[${index}]`, sourceNames),
   )
   refuseKnownCollisions(items)
+  refuseTwoOutages(items)
   return items
 }
 
@@ -66,6 +68,7 @@ function parseItem(words: Words, field: string, sourceNames: readonly string[]):
     mode: parseMode(words.get('mode'), `${field}.mode`),
     optional: parseOptional(words.get('optional'), `${field}.optional`),
     refreshMs: parseRefresh(words.get('refresh'), `${field}.refresh`),
+    lastForMs: parseOutage(words.get('onOutage'), words.get('maxAge'), field),
   }
 }
 
@@ -88,6 +91,18 @@ function checkWord(word: string, known: readonly string[], field: string): void 
   const near = nearestWord(word, known)
   const hint = near === undefined ? `known are ${known.join(', ')}` : `did you mean "${near}"?`
   refuse(field, `unknown word ${quoted(word)}, ${hint}`)
+}
+
+/** A secret is fetched as a whole: one item's word would silently count for the other's, or not at all. */
+function refuseTwoOutages(items: readonly Item[]): void {
+  const firsts = new Map<SecretKey, number>()
+  for (const [index, item] of items.entries()) {
+    const first = firsts.get(secretKeyOf(item)) ?? index
+    firsts.set(secretKeyOf(item), first)
+    if (items[first]?.lastForMs === item.lastForMs) continue
+    const why = `name the same secret "${item.secret}"; onOutage and maxAge must be the same for both`
+    refuse(`${LIST}[${first}] and items[${index}]`, why)
+  }
 }
 
 /** What the list alone shows; the names that a whole secret brings are only known once it is fetched. */

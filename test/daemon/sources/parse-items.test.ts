@@ -62,6 +62,30 @@ for (const [refresh, refreshMs] of [
   })
 }
 
+for (const [what, words, lastForMs] of [
+  ['an hour', {}, 3_600_000],
+  ['a minute', { maxAge: '1m' }, 60_000],
+  ['a day', { maxAge: '24h' }, 86_400_000],
+] as const) {
+  test(`onOutage: serve-last takes what is ${what} old, in an item and beside secret`, (t) => {
+    const item = { secret: 'db', onOutage: 'serve-last', ...words }
+    t.deepEqual(parse({ items: JSON.stringify([item]) }), [itemOf({ lastForMs })])
+    t.deepEqual(parse(item), [itemOf({ lastForMs })])
+  })
+}
+
+test('items of one secret may name the same age in two ways, those of two secrets differ', (t) => {
+  const items = `
+    - { secret: a, key: x, onOutage: serve-last }
+    - { secret: b, key: y }
+    - { secret: a, key: z, onOutage: serve-last, maxAge: 60m }
+  `
+  t.deepEqual(
+    parse({ items }).map(({ lastForMs }) => lastForMs),
+    [3_600_000, undefined, 3_600_000],
+  )
+})
+
 const AT = 'volumeAttributes.items'
 
 /** What is written, and how the refusal of it begins. */
@@ -83,7 +107,7 @@ const REFUSED: readonly (readonly [string, Readonly<Record<string, string>>, str
   [
     'a strange attribute',
     { namespace: 'a' },
-    'volumeAttributes: unknown word "namespace", known are secret, refresh, items',
+    'volumeAttributes: unknown word "namespace", known are secret, refresh, onOutage, maxAge, items',
   ],
   [
     'an attribute with a line of its own',
@@ -95,6 +119,47 @@ const REFUSED: readonly (readonly [string, Readonly<Record<string, string>>, str
     'an attribute of a later version',
     { bundle: 'web' },
     'volumeAttributes: this version does not know "bundle" yet',
+  ],
+  ...['fail', 'true', 'servelast', '""', 'null', '[serve-last]'].map(
+    (word) =>
+      [
+        `onOutage: ${word}`,
+        { items: `[{ secret: a }, { secret: b, onOutage: ${word} }]` },
+        `${AT}[1].onOutage: must be serve-last, or be left out`,
+      ] as const,
+  ),
+  ...['59s', '24h1s', '60', 'long', '""'].map(
+    (age) =>
+      [
+        `maxAge: ${age}`,
+        { items: `[{ secret: a, onOutage: serve-last, maxAge: ${age} }]` },
+        `${AT}[0].maxAge: must be a duration with its unit, from 1m to 24h, such as 1h`,
+      ] as const,
+  ),
+  [
+    'an age without a word of what it is for',
+    { items: '[{ secret: a, maxAge: 1h }]' },
+    `${AT}[0].maxAge: needs onOutage: serve-last beside it`,
+  ],
+  [
+    'an age beside secret without a word of what it is for',
+    { secret: 'a', maxAge: '1h' },
+    'volumeAttributes.maxAge: needs onOutage: serve-last beside it',
+  ],
+  [
+    'a secret that is served on and is not',
+    {
+      items: '[{ secret: a, key: x }, { secret: b }, { secret: a, key: y, onOutage: serve-last }]',
+    },
+    `${AT}[0] and items[2]: name the same secret "a"; onOutage and maxAge must be the same`,
+  ],
+  [
+    'a secret of two ages',
+    {
+      items:
+        '[{ secret: a, key: x, onOutage: serve-last, maxAge: 1m }, { secret: a, key: y, onOutage: serve-last }]',
+    },
+    `${AT}[0] and items[1]: name the same secret "a"`,
   ],
   ['an interval alone', { refresh: '5m' }, 'volumeAttributes: needs secret'],
   [

@@ -38,6 +38,7 @@ export function itemOf(changes: Partial<Item> = {}): Item {
     mode: 0o644,
     optional: false,
     refreshMs: undefined,
+    lastForMs: undefined,
     ...changes,
   }
 }

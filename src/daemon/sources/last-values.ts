@@ -1,0 +1,162 @@
+import { jittered } from '../../core/backoff.ts'
+import type { Clock } from '../../core/clock.ts'
+import type { SharingKey } from './sharing-key.ts'
+import type { Value } from './source.ts'
+import { copyValue, wipeValue } from './value-bytes.ts'
+
+export interface LastValuesOptions {
+  readonly clock: Clock
+  /** Of all that is kept; what does not fit is not kept. */
+  readonly maxBytes: number
+  readonly random?: () => number
+}
+
+/** A living volume with an item that is served while its source is away. */
+export interface Keeper {
+  /** How old a value it would take. */
+  readonly maxAgeMs: number
+  /** Nothing is kept, or it grows old: the secret is to be fetched once more. */
+  readonly onDue: () => void
+}
+
+export interface LastValue {
+  /** The receiver's own, to be wiped by it. */
+  readonly value: Value
+  /** When it was asked for: it may have changed since. */
+  readonly askedAtMs: number
+}
+
+interface Kept {
+  readonly value: Value
+  readonly bytes: number
+  askedAtMs: number
+}
+
+interface Shelf {
+  readonly keepers: Set<Keeper>
+  kept: Kept | undefined
+  cancelTimer: () => void
+}
+
+const SPREAD = 0.1
+
+/**
+ * What was last fetched of each secret whose pods want it so, in memory only and only while one of them
+ * lives on this node: the last to leave has it wiped. A secret that does not change is fetched again before
+ * half its time is over, so that what is kept is seldom older than that when its source goes away.
+ */
+export class LastValues {
+  readonly #options: LastValuesOptions
+  readonly #shelves = new Map<SharingKey, Shelf>()
+  #bytes = 0
+
+  constructor(options: LastValuesOptions) {
+    this.#options = options
+  }
+
+  /** Answers the function by which the keeper leaves. */
+  subscribe(key: SharingKey, keeper: Keeper): () => void {
+    const shelf = this.#shelves.get(key) ?? emptyShelf()
+    this.#shelves.set(key, shelf)
+    shelf.keepers.add(keeper)
+    if (shelf.kept === undefined) keeper.onDue()
+    else this.#arm(shelf)
+    return () => {
+      if (!shelf.keepers.delete(keeper) || shelf.keepers.size > 0) return
+      this.#clear(shelf)
+      this.#shelves.delete(key)
+    }
+  }
+
+  /** Keeps a copy of what was fetched, where somebody wants it kept. */
+  keep(key: SharingKey, value: Value, askedAtMs: number): void {
+    const shelf = this.#shelves.get(key)
+    if (shelf === undefined) return
+    if (shelf.kept?.value.version === value.version) {
+      shelf.kept.askedAtMs = Math.max(shelf.kept.askedAtMs, askedAtMs)
+    } else {
+      // Outdated, whether or not the newer one fits.
+      this.#clear(shelf)
+      const bytes = value.entries.values().reduce((sum, { length }) => sum + length, 0)
+      if (this.#bytes + bytes > this.#options.maxBytes) return
+      shelf.kept = { value: copyValue(value), bytes, askedAtMs }
+      this.#bytes += bytes
+    }
+    this.#arm(shelf)
+  }
+
+  /** The source has said that the service account is not to have it. */
+  drop(key: SharingKey): void {
+    const shelf = this.#shelves.get(key)
+    if (shelf !== undefined) this.#clear(shelf)
+  }
+
+  /** undefined where nothing is kept that is young enough. */
+  find(key: SharingKey, maxAgeMs: number): LastValue | undefined {
+    const kept = this.#shelves.get(key)?.kept
+    if (kept === undefined || this.#ageMs(kept) > maxAgeMs) return undefined
+    return { value: copyValue(kept.value), askedAtMs: kept.askedAtMs }
+  }
+
+  /** Of all values that are kept. */
+  get bytes(): number {
+    return this.#bytes
+  }
+
+  /** Secrets that somebody wants kept. */
+  get size(): number {
+    return this.#shelves.size
+  }
+
+  /** Wipes everything. */
+  close(): void {
+    for (const shelf of this.#shelves.values()) this.#clear(shelf)
+    this.#shelves.clear()
+  }
+
+  /** Before the most demanding keeper would find it too old. */
+  #arm(shelf: Shelf): void {
+    shelf.cancelTimer()
+    const leastMs = Math.min(...agesOf(shelf))
+    const delayMs = jittered((leastMs / 2) * (1 - SPREAD), SPREAD, this.#options.random)
+    shelf.cancelTimer = this.#options.clock.after(delayMs, () => {
+      this.#age(shelf)
+    })
+  }
+
+  #age(shelf: Shelf): void {
+    const { kept } = shelf
+    if (kept === undefined) return
+    if (this.#ageMs(kept) > Math.max(...agesOf(shelf))) {
+      this.#clear(shelf)
+      return
+    }
+    this.#arm(shelf)
+    const [keeper] = shelf.keepers
+    if (keeper === undefined) return
+    // To the end of the line: the next time another one has to fetch.
+    shelf.keepers.delete(keeper)
+    shelf.keepers.add(keeper)
+    keeper.onDue()
+  }
+
+  /** A clock that was set back must not keep a value young. */
+  #ageMs({ askedAtMs }: Kept): number {
+    return Math.abs(this.#options.clock.now() - askedAtMs)
+  }
+
+  #clear(shelf: Shelf): void {
+    shelf.cancelTimer()
+    wipeValue(shelf.kept?.value)
+    this.#bytes -= shelf.kept?.bytes ?? 0
+    shelf.kept = undefined
+  }
+}
+
+function emptyShelf(): Shelf {
+  return { keepers: new Set(), kept: undefined, cancelTimer: () => undefined }
+}
+
+function agesOf({ keepers }: Shelf): readonly number[] {
+  return [...keepers].map(({ maxAgeMs }) => maxAgeMs)
+}
