@@ -252,6 +252,47 @@ test('a republish in the middle of the last look keeps the files', async (t) => 
   t.deepEqual(on.store.calls, ['create'])
 })
 
+for (const [what, happens] of [
+  ['a republish', (on: SweepWorld) => on.republish()],
+  [
+    'a record that is there again',
+    (on: SweepWorld) => {
+      on.isRecordGone = false
+      return Promise.resolve()
+    },
+  ],
+] as const) {
+  test(`${what} between the last round's look and the volume's turn keeps the files`, async (t) => {
+    const on = await SweepWorld.published(t)
+    on.isRecordGone = true
+    await on.clock.advance(GRACE_MS)
+    const answer = Promise.withResolvers<typeof EMPTY>()
+    on.lifeOf = () => answer.promise
+    await on.clock.advance(ROUND_MS)
+    await happens(on)
+    on.lifeOf = () => EMPTY
+    answer.resolve(EMPTY)
+    await on.clock.advance(1)
+    t.true(on.isMounted)
+    t.is(await on.swept('kubelet_record'), 0)
+  })
+}
+
+test('an API server that takes its word back in that moment keeps the files', async (t) => {
+  const on = await SweepWorld.published(t)
+  await on.askedAndToldThat('POD_GONE')
+  await on.clock.advance(GRACE_MS)
+  const answer = Promise.withResolvers<typeof EMPTY>()
+  on.lifeOf = () => answer.promise
+  await on.clock.advance(ROUND_MS)
+  on.say('POD_ALIVE')
+  await on.clock.advance(1)
+  answer.resolve(EMPTY)
+  await on.clock.advance(1)
+  t.true(on.isMounted)
+  t.is(await on.swept('api_server'), 0)
+})
+
 test('an unpublish in the middle of the last look is answered OK', async (t) => {
   const on = await SweepWorld.published(t)
   on.isRecordGone = true
