@@ -53,6 +53,7 @@ const RULES: Rules = {
       'src/daemon/identity/',
       'src/daemon/sources/',
       'src/daemon/refresh/',
+      'src/daemon/events/',
     ],
 
     // It plays the other side of our wires, and must not know how we are made.

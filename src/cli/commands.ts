@@ -98,6 +98,13 @@ export const COMMANDS: readonly Command[] = [
     run: async (args) => (await import('./refresh.ts')).runRefresh(args),
   },
   {
+    name: 'doctor',
+    summary: 'look at this node and at the daemon: what is wrong, and what mends it',
+    operands: [],
+    flags: [CONFIG, OUTPUT],
+    run: async (args) => (await import('./doctor.ts')).runDoctor(args),
+  },
+  {
     name: 'demo',
     summary: 'show a secret reach a pod, change and go, without a cluster',
     operands: [],

@@ -7,12 +7,10 @@ import { createLogger, type Logger } from '../observability/log.ts'
 import { disableCoreDumps } from '../syscalls/hardening.ts'
 import { probeKernel } from '../syscalls/kernel-features.ts'
 import { runUntilSignal } from './lifetime.ts'
+import { NODE_CGROUPS } from './node-cgroups.ts'
 import { readVersion } from './version.ts'
 
 const ROOT = 0
-
-/** Where the DaemonSet shows the node's cgroups; the container's own /sys/fs/cgroup begins at its own one. */
-const NODE_CGROUPS = '/run/node/cgroup'
 
 /** `latchkey host`: the side that kubelet talks to. Answers the exit code. */
 export async function runHost({ config: file }: { readonly config?: string }): Promise<number> {
