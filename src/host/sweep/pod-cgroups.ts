@@ -66,26 +66,24 @@ const SYSTEMD_POD =
  */
 export async function readPodCgroups({ root, ownPodUid }: CgroupView): Promise<PodCgroups> {
   const hierarchies = ownPodUid === undefined ? [] : await findPods(root)
-  const proven = new Set<Hierarchy>()
+  const proven: Hierarchy[] = []
+  const others: Hierarchy[] = []
   for (const hierarchy of hierarchies) {
     const own = await takeCensus(hierarchy, ownPodUid ?? '')
-    if (own.isPopulated === true) proven.add(hierarchy)
+    if (own.isPopulated === true) proven.push(hierarchy)
+    else others.push(hierarchy)
   }
   return {
     async lifeOf(podUid) {
-      let listed = 0
-      let isAlive = false
-      let isProven = proven.size > 0
-      for (const hierarchy of hierarchies) {
-        const census = await takeCensus(hierarchy, podUid)
-        listed = Math.max(listed, census.listed)
-        isAlive ||= census.isPopulated === true || census.listed > 0
-        if (!proven.has(hierarchy)) continue
-        isProven &&= hierarchy.isWhole && census.isPopulated === false
+      let isProven = proven.length > 0
+      // A living pod is found by the first that knows: the others of v1 are a dozen, and tell less.
+      for (const hierarchy of [...proven, ...others]) {
+        const { isPopulated, listed } = await takeCensus(hierarchy, podUid)
+        if (isPopulated === true || listed > 0) return { is: 'alive', processes: listed }
+        if (proven.includes(hierarchy)) isProven &&= hierarchy.isWhole && isPopulated === false
       }
-      if (isAlive) return { is: 'alive', processes: listed }
       if (isProven) return { is: 'empty' }
-      return { is: 'unknown', why: proven.size === 0 ? BLIND : UNREADABLE }
+      return { is: 'unknown', why: proven.length === 0 ? BLIND : UNREADABLE }
     },
   }
 }
