@@ -1,11 +1,13 @@
 import { Backoff } from '../../core/backoff.ts'
 import { LatchkeyError } from '../../core/errors.ts'
+import type { VolumeRequest } from '../../core/types.ts'
 import type { Logger } from '../../observability/log.ts'
 import type { Item } from '../sources/item.ts'
+import type { Stale } from '../sources/serve-last.ts'
 import type { Credentials } from './credentials.ts'
 import type { Delivery } from './delivery.ts'
 import type { ShimStream } from './shim-stream.ts'
-import type { Stages } from './stages.ts'
+import type { Contents, Stages } from './stages.ts'
 import { watchItems, type Changes } from './watch-items.ts'
 
 const RETRY = { firstMs: 1_000, maxMs: 60_000 }
@@ -15,8 +17,8 @@ const IDLE_MS = 60 * 60_000
 const MAX_ASKING = 64
 
 export interface RefresherParts {
+  readonly volume: VolumeRequest
   readonly items: readonly Item[]
-  readonly fsGroup: number | undefined
   readonly credentials: Credentials
   readonly delivery: Delivery
   readonly on: Stages
@@ -54,6 +56,11 @@ export class Refresher {
     return this.#staleness
   }
 
+  /** When the sources are asked again by the clock; undefined where watches bring all the news. */
+  get nextLookAtMs(): number | undefined {
+    return this.#changes?.nextLookAtMs
+  }
+
   /** The tokens have changed: what failed for want of good ones is tried again. */
   retry(): void {
     if (this.#staleness !== undefined) this.#changes?.notify()
@@ -72,6 +79,13 @@ export class Refresher {
     this.#asking.push(asking)
     this.#changes.notify()
     return asking.promise
+  }
+
+  /** Hands over the first contents, and keeps the volume fresh until the stream ends. */
+  async begin(first: Contents, stream: ShimStream, signal: AbortSignal): Promise<void> {
+    await this.#parts.delivery.send(first, stream, signal)
+    if (first.stale !== undefined) this.#fail(ofMemory(first.stale), first.stale.sinceMs)
+    await this.run(stream, signal, false)
   }
 
   /** Keeps the volume fresh until the stream ends. `isDue`: something may have changed already. */
@@ -104,8 +118,11 @@ export class Refresher {
   async #refresh(stream: ShimStream, signal: AbortSignal): Promise<boolean> {
     // Whoever asks from here on has not been answered by this look.
     const asking = this.#takeAsking()
+    const { volume, items, credentials, delivery, on } = this.#parts
     try {
-      const refreshed = await this.#look(stream, signal)
+      const contents = await on.collect(credentials.workload, items, volume.fsGroup, signal)
+      const refreshed = await delivery.send(contents, stream, signal)
+      if (contents.stale !== undefined) throw ofMemory(contents.stale)
       this.#succeed(refreshed)
       for (const { resolve } of asking) resolve(refreshed)
       return true
@@ -113,33 +130,29 @@ export class Refresher {
       const error = signal.aborted ? notConnected() : LatchkeyError.from(thrown)
       for (const { reject } of asking) reject(error)
       signal.throwIfAborted()
-      this.#fail(error)
+      this.#fail(error, on.clock.now())
       return false
     }
   }
 
-  async #look(stream: ShimStream, signal: AbortSignal): Promise<Refreshed> {
-    const { items, fsGroup, credentials, delivery, on } = this.#parts
-    const contents = await on.collect(credentials.workload, items, fsGroup, signal)
-    return delivery.send(contents, stream, signal)
-  }
-
   #succeed(refreshed: Refreshed): void {
-    const { on, log } = this.#parts
+    const { on, log, volume } = this.#parts
     on.metrics.countRefresh(refreshed)
+    on.events?.fresh(volume)
     if (this.#staleness !== undefined) log.info({}, 'refresh succeeds again')
     this.#staleness = undefined
     this.#checkedAtMs = on.clock.now()
   }
 
-  #fail(error: LatchkeyError): void {
-    const { on, log } = this.#parts
+  #fail(error: LatchkeyError, sinceMs: number): void {
+    const { on, log, volume } = this.#parts
     const { reason } = error
     on.metrics.countRefresh(reason)
     if (reason !== this.#staleness?.error.reason) {
       log.warn({ err: error, reason }, 'refresh failed, last contents stay')
     }
-    this.#staleness = { sinceMs: this.#staleness?.sinceMs ?? on.clock.now(), error }
+    this.#staleness = { sinceMs: this.#staleness?.sinceMs ?? sinceMs, error }
+    on.events?.stale(volume, error, this.#staleness.sinceMs)
   }
 
   #takeAsking(): readonly PromiseWithResolvers<Refreshed>[] {
@@ -147,6 +160,12 @@ export class Refresher {
     this.#asking = []
     return asking
   }
+}
+
+function ofMemory({ reason }: Stale): LatchkeyError {
+  const why =
+    'the source is away, and the pod has what this node fetched last (onOutage: serve-last)'
+  return new LatchkeyError(reason, why)
 }
 
 function notConnected(): LatchkeyError {

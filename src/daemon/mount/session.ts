@@ -42,7 +42,7 @@ export class Session {
 
   constructor(volume: VolumeRequest, items: readonly Item[], workload: Workload, on: Stages) {
     const { namespace, name: pod } = workload.pod
-    const { volumeId, fsGroup } = volume
+    const { volumeId } = volume
     const log = on.log.child({ volumeId, namespace, pod })
     const credentials = new Credentials(workload)
     const delivery = new Delivery(volume, on, log)
@@ -52,7 +52,7 @@ export class Session {
     this.#log = log
     this.#credentials = credentials
     this.#delivery = delivery
-    this.#refresher = new Refresher({ items, fsGroup, credentials, delivery, on, log })
+    this.#refresher = new Refresher({ volume, items, credentials, delivery, on, log })
   }
 
   /** Without newer tokens the session proves nothing after this. */
@@ -62,8 +62,8 @@ export class Session {
 
   get status(): SessionStatus {
     const { generation, changedAtMs } = this.#delivery
-    const { checkedAtMs, staleness } = this.#refresher
-    return { generation, changedAtMs, checkedAtMs, nextLookAtMs: undefined, staleness }
+    const { checkedAtMs, nextLookAtMs, staleness } = this.#refresher
+    return { generation, changedAtMs, checkedAtMs, nextLookAtMs, staleness }
   }
 
   /** Reports whether a shim that shows this digest has what this session sent. */
@@ -90,10 +90,7 @@ export class Session {
 
   /** Sends the first contents and then every change, until the stream ends. */
   async serve(stream: ShimStream, words: Words, first: Contents): Promise<StreamEnd> {
-    return this.#converse(stream, words, async (signal) => {
-      await this.#delivery.send(first, stream, signal)
-      await this.#refresher.run(stream, signal, false)
-    })
+    return this.#converse(stream, words, (signal) => this.#refresher.begin(first, stream, signal))
   }
 
   /** Goes on where a broken stream left off; `digest` is what the shim shows. */
@@ -106,9 +103,10 @@ export class Session {
     })
   }
 
-  /** Forgets the pod's tokens. */
-  wipe(): void {
+  /** Nothing comes after this: forgets the pod's tokens, and says no more about its files. */
+  end(): void {
     this.#credentials.wipe()
+    this.#on.events?.forget(this.volume.volumeId)
   }
 
   /** Listens and delivers side by side; whichever ends first ends the other. */

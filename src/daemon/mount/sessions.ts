@@ -56,7 +56,7 @@ export class Sessions {
   detach(session: Session): void {
     const { volumeId } = session.volume
     if (this.#live.get(volumeId) !== session) {
-      session.wipe()
+      session.end()
       return
     }
     this.#live.delete(volumeId)
@@ -77,7 +77,7 @@ export class Sessions {
   forget(session: Session): void {
     const { volumeId } = session.volume
     if (this.#live.get(volumeId) !== session) {
-      session.wipe()
+      session.end()
       return
     }
     this.#live.delete(volumeId)
@@ -109,7 +109,7 @@ export class Sessions {
   }
 
   #end(session: Session): void {
-    session.wipe()
+    session.end()
     if (!this.#live.has(session.volume.volumeId)) this.#budget.release(session.volume.volumeId)
   }
 }

@@ -3,6 +3,7 @@ import type { Limiter } from '../../core/limiter.ts'
 import type { VolumeRequest } from '../../core/types.ts'
 import type { DaemonMetrics } from '../../observability/daemon-metrics.ts'
 import type { Logger } from '../../observability/log.ts'
+import type { StaleEvents } from '../events/stale-events.ts'
 import type { Witness } from '../identity/witness.ts'
 import type { Workload } from '../identity/workload.ts'
 import type { Feeds } from '../refresh/feeds.ts'
@@ -32,6 +33,8 @@ export interface Stages {
     signal: AbortSignal,
   ) => Promise<Contents>
   readonly feeds: Feeds
+  /** Where the cluster lets the daemon tell pods that their files are stale. */
+  readonly events?: StaleEvents | undefined
   readonly sessions: Sessions
   readonly budget: ByteBudget
   /** Slots for what costs the API server and the sources something; a held mount takes none. */

@@ -10,6 +10,8 @@ export interface Changes {
   next(waitMs: number, signal: AbortSignal): Promise<boolean>
   /** Brings about a notice. */
   notify(): void
+  /** When the next look is due by the clock; undefined where watches bring all the news. */
+  readonly nextLookAtMs: number | undefined
   stop(): void
 }
 
@@ -34,7 +36,7 @@ export function watchItems(
     pending = true
     wake.resolve()
   }
-  const unsubscribes = [...Map.groupBy(items, secretKeyOf)].flatMap(([key, uses]) => {
+  const subscriptions = [...Map.groupBy(items, secretKeyOf)].flatMap(([key, uses]) => {
     const [first] = uses
     const source = on.sources.get(first?.from ?? '')
     if (first === undefined || source === undefined) return []
@@ -44,8 +46,9 @@ export function watchItems(
     const subscriber = { workload, version, isUrgent, intervalMs: shortest(uses), onChange: notify }
     // Who waits for a secret to appear has no volume yet that it could be kept for.
     const lastForMs = isUrgent ? undefined : first.lastForMs
-    return [on.feeds.subscribe({ source, secret, isImmutable, lastForMs, ...subscriber })]
+    return [{ source, secret, isImmutable, lastForMs, ...subscriber }]
   })
+  const unsubscribes = subscriptions.map((subscription) => on.feeds.subscribe(subscription))
   return {
     async next(waitMs, signal) {
       const over = new AbortController()
@@ -59,6 +62,10 @@ export function watchItems(
       return noticed
     },
     notify,
+    get nextLookAtMs() {
+      const times = subscriptions.flatMap((one) => on.feeds.nextLookAtMs(one) ?? [])
+      return times.length === 0 ? undefined : Math.min(...times)
+    },
     stop() {
       for (const unsubscribe of unsubscribes) unsubscribe()
     },

@@ -108,6 +108,11 @@ export class Feed {
     }
   }
 
+  /** When this subscriber is told to look; undefined while a watch brings the news. */
+  nextLookAtMs(subscriber: Subscriber): number | undefined {
+    return this.#isLooking ? this.#looks.timeOf(subscriber) : undefined
+  }
+
   async #watchForever(signal: AbortSignal): Promise<void> {
     if (this.#source.watch === undefined) return
     try {

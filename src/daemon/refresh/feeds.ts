@@ -56,6 +56,12 @@ export class Feeds {
     }
   }
 
+  /** When this subscription is told to look; undefined while a watch brings the news. */
+  nextLookAtMs({ source, secret, ...subscriber }: Subscription): number | undefined {
+    const key = sharingKeyOf(subscriber.workload(), source.name, secret)
+    return this.#feeds.get(key)?.nextLookAtMs(subscriber)
+  }
+
   get size(): number {
     return this.#feeds.size
   }

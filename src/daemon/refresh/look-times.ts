@@ -48,6 +48,11 @@ export class LookTimes {
     return [...lookers].filter((looker) => due.has(this.#groupOf(looker)))
   }
 
+  /** When this one is to look; undefined where that is not set yet. */
+  timeOf(looker: Looker): number | undefined {
+    return this.#atMs.get(this.#groupOf(looker))
+  }
+
   clear(): void {
     this.#atMs.clear()
   }

@@ -4,6 +4,7 @@ import { LatchkeyError, type Reason } from '../../../src/core/errors.ts'
 import { Limiter } from '../../../src/core/limiter.ts'
 import { SecretBytes } from '../../../src/core/secret-bytes.ts'
 import type { VolumeRequest } from '../../../src/core/types.ts'
+import type { Stale } from '../../../src/daemon/sources/serve-last.ts'
 import type { PodLife } from '../../../src/daemon/identity/witness.ts'
 import type { Workload } from '../../../src/daemon/identity/workload.ts'
 import { ByteBudget } from '../../../src/daemon/mount/byte-budget.ts'
@@ -25,6 +26,10 @@ export class World {
   readonly clock = new FakeClock()
   secret: Readonly<Record<string, string>> | Reason = { password: 'one' }
   review: Reason | undefined
+  nextLookAtMs: number | undefined
+  stale: Stale | undefined
+  /** What pods would be told by events. */
+  readonly told: string[] = []
   life: PodLife = 'POD_UNKNOWN'
   /** Questions after a pod that kubelet stays away from. */
   asked = 0
@@ -48,6 +53,12 @@ export class World {
         this.subscribers.add(onChange)
         return () => this.subscribers.delete(onChange)
       },
+      nextLookAtMs: () => this.nextLookAtMs,
+    },
+    events: {
+      stale: (_volume: unknown, { reason }: LatchkeyError) => this.told.push(`stale ${reason}`),
+      fresh: () => this.told.push('fresh'),
+      forget: () => this.told.push('forget'),
     },
     sessions: this.sessions,
     budget: this.budget,
@@ -99,6 +110,7 @@ export class World {
       versions: new Map(),
       immutable: new Set(),
       bytes,
+      stale: this.stale,
     })
   }
 }

@@ -306,3 +306,41 @@ test('a shim that asks faster than the API server answers costs one question at 
   await shim.generation(2)
   t.true(on.asked < 5)
 })
+
+test('contents served from memory show as stale, and the source is asked on until it answers', async (t) => {
+  const on = new World()
+  on.stale = { sinceMs: on.clock.now() - 60_000, reason: 'SourceUnavailable' }
+  const { shim } = await opened(t, on)
+  const status = () => on.sessions.list()[0]?.session.status
+  t.is(status()?.staleness?.error.reason, 'SourceUnavailable')
+  t.is(status()?.staleness?.sinceMs, on.stale.sinceMs)
+  t.deepEqual(on.told, ['stale SourceUnavailable'])
+  on.stale = undefined
+  on.secret = { password: 'two' }
+  await on.clock.advance(5_000)
+  t.is((await shim.generation(2)).text, 'password=two')
+  shim.commit(2)
+  await until(() => status()?.staleness === undefined, { what: 'the volume to be fresh' })
+  t.deepEqual(on.told, ['stale SourceUnavailable', 'fresh'])
+})
+
+test('a pod is told of every look that failed, of the one that went well, and of nothing after its end', async (t) => {
+  const on = new World()
+  const { shim, ended } = await opened(t, on)
+  on.change('AccessDenied')
+  await until(() => on.told.length === 1, { what: 'the failed look' })
+  on.change({ password: 'one' })
+  await until(() => on.told.length === 2, { what: 'the look that went well' })
+  shim.say({ unmounted: {} })
+  await ended
+  t.deepEqual(on.told, ['stale AccessDenied', 'fresh', 'forget'])
+})
+
+test('the next look is that of the feeds', async (t) => {
+  const on = new World()
+  await opened(t, on)
+  const status = () => on.sessions.list()[0]?.session.status
+  t.is(status()?.nextLookAtMs, undefined)
+  on.nextLookAtMs = on.clock.now() + 60_000
+  t.is(status()?.nextLookAtMs, on.nextLookAtMs)
+})
