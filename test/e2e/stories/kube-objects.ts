@@ -29,6 +29,9 @@ export interface ContainerStatus {
   /** With `containerd://` before it; empty until it was made. */
   readonly containerID?: string
   readonly state?: { readonly running?: { readonly startedAt: string } }
+  readonly lastState?: {
+    readonly terminated?: { readonly exitCode: number; readonly finishedAt: string }
+  }
 }
 
 export interface KubeEvent {
