@@ -8,6 +8,7 @@ import { VaultError } from './vault-error.ts'
 const AUDIENCE = /\baud(ience)?\b/
 const NO_ROLE = /invalid role name|role "?.*"? could not be found|missing role/
 const NO_METHOD = /no handler for route|unsupported path|missing client token/
+const PLAIN_DENIAL = /^permission denied$/
 
 /** The error for a login that was refused. */
 export function loginRefusal(refused: Refused, role: string, settings: VaultSettings): VaultError {
@@ -34,11 +35,9 @@ export function loginRefusal(refused: Refused, role: string, settings: VaultSett
   if (AUDIENCE.test(words)) {
     return refuse('TokenRejected', `${where} with role "${role}"${said}: ${audienceHint(settings)}`)
   }
-  if (status === 403 && auth.method === 'kubernetes' && /permission denied/.test(words)) {
-    return refuse(
-      'AccessDenied',
-      `${where} with role "${role}"${said}: ${reviewerHint(auth.mount)}`,
-    )
+  // Also what Vault says of a path that it does not have to whoever has not logged in yet.
+  if (status === 403 && PLAIN_DENIAL.test(words)) {
+    return refuse('AccessDenied', `${where} with role "${role}"${said}: ${denialHint(auth)}`)
   }
   return refuse(
     'AccessDenied',
@@ -53,6 +52,9 @@ function audienceHint({ auth }: VaultSettings): string {
 
 // Without a reviewer's token Vault reviews the pod's token with that token itself, and the API server
 // accepts it for its own audience alone: every login fails, whatever the role says.
-function reviewerHint(mount: string): string {
-  return `auth/${mount}/config needs a token_reviewer_jwt of a service account bound to system:auth-delegator, or use an auth method of type jwt`
+function denialHint({ method, mount }: VaultSettings['auth']): string {
+  const unmounted = `is a method of type ${method} mounted at the source's auth.mount, "${mount}"?`
+  return method === 'kubernetes'
+    ? `${unmounted} If so, auth/${mount}/config needs a token_reviewer_jwt of a service account bound to system:auth-delegator; or use a method of type jwt, which needs none`
+    : `${unmounted} If so, the role's token_bound_cidrs leave this node out`
 }

@@ -45,10 +45,14 @@ export function refusalOf(refused: Refused, asked: Asked): VaultError {
   switch (status) {
     case 403:
       return DEAD_TOKEN.test(words)
-        ? refuse('AccessDenied', `${where} has ended the session${said}`, { trouble: 'dead-token' })
+        ? refuse(
+            'AccessDenied',
+            `${where} has ended the session of ${whoOf(asked)} that asked to ${asked.capability} "${asked.path}"${said}`,
+            { trouble: 'dead-token' },
+          )
         : refuse(
             'AccessDenied',
-            `${where} does not let ${roleWords(asked)}${said}; ${policyHint(asked)}`,
+            `${where} does not let ${whoOf(asked)} ${asked.capability} "${asked.path}"${said}; ${policyHint(asked)}`,
           )
     case 404:
       return refuse('SecretNotFound', `${where} has nothing at "${asked.path}"${said}`)
@@ -89,9 +93,8 @@ function stateWords(status: number): string {
   return `is a standby that does not serve this (${status})`
 }
 
-function roleWords({ role, capability, path }: Asked): string {
-  const who = role === undefined ? 'this pod' : `role "${role}"`
-  return `${who} ${capability} "${path}"`
+function whoOf({ role }: Asked): string {
+  return role === undefined ? 'this pod' : `role "${role}"`
 }
 
 function policyHint({ path, capability }: Asked): string {

@@ -1,0 +1,276 @@
+import { Backoff, jittered } from '../../../core/backoff.ts'
+import type { Clock } from '../../../core/clock.ts'
+import { rejectOnAbort } from '../../../core/deadline.ts'
+import { LatchkeyError, type Reason } from '../../../core/errors.ts'
+import type { SecretBytes } from '../../../core/secret-bytes.ts'
+import { LongTimer } from './long-timer.ts'
+import { SessionShelf, type LiveSession } from './session-shelf.ts'
+import { OfferedTokens } from './session-tokens.ts'
+import type { Session, VaultApi } from './vault-api.ts'
+import { isTrouble } from './vault-error.ts'
+
+/** There is a new login. What was leased under an older one ends with that, and is to be asked for anew. */
+export interface Replacement {
+  readonly generation: number
+  readonly previousEndsAtMs: number
+}
+
+export type SessionEvent =
+  | { readonly what: 'opened' | 'resumed' | 'renewed' | 'replaced' | 'ended' }
+  | { readonly what: 'not-renewed' | 'not-ended'; readonly reason: Reason }
+
+export interface SharedSessionOptions {
+  readonly api: VaultApi
+  readonly clock: Clock
+  readonly random: () => number
+  readonly role: string
+  /** Aborts when the daemon stops. */
+  readonly closing: AbortSignal
+  readonly onEvent: (event: SessionEvent) => void
+}
+
+const RENEW_AT = 2 / 3
+const RENEW_SPREAD = 0.1
+/** A renewal that gives less than this part of the first life meets the longest life that Vault allows. */
+const FULL = 0.9
+const RETRY = { firstMs: 1_000, maxMs: 60_000 }
+
+/**
+ * One login that several volumes share: opened when first needed, renewed while anybody holds it, replaced
+ * before it can be renewed no longer.
+ */
+export class SharedSession {
+  readonly tokens: OfferedTokens
+  readonly #options: SharedSessionOptions
+  readonly #timer: LongTimer
+  readonly #backoff: Backoff
+  readonly #shelf: SessionShelf
+  readonly #onReplaced = new Map<object, (replacement: Replacement) => void>()
+  #opening: Promise<LiveSession> | undefined
+  #generation = 0
+  #isOver = false
+
+  constructor(options: SharedSessionOptions) {
+    this.#options = options
+    this.tokens = new OfferedTokens(options.clock)
+    this.#timer = new LongTimer(options.clock)
+    this.#backoff = new Backoff(RETRY, options.random)
+    this.#shelf = new SessionShelf(options.role)
+  }
+
+  get holders(): number {
+    return this.#onReplaced.size
+  }
+
+  join(holder: object, onReplaced: (replacement: Replacement) => void): void {
+    this.#onReplaced.set(holder, onReplaced)
+  }
+
+  leave(holder: object): void {
+    this.#onReplaced.delete(holder)
+    this.tokens.withdraw(holder)
+  }
+
+  /** Takes over a token from before a restart. */
+  resume(token: SecretBytes): void {
+    this.#shelf.resume(token)
+  }
+
+  /** The token to write down for a restart. */
+  get token(): SecretBytes | undefined {
+    return (this.#shelf.current ?? this.#shelf.nextResumable)?.token
+  }
+
+  /**
+   * Calls with the session, and once more with a new one where the other side has ended it.
+   * Throws: what logging in throws · what `work` throws · the signal's reason.
+   */
+  async use<T>(signal: AbortSignal, work: (session: LiveSession) => Promise<T>): Promise<T> {
+    const first = await this.#open(signal)
+    try {
+      return await work(first)
+    } catch (thrown) {
+      if (!isTrouble(thrown, 'dead-token')) throw thrown
+      this.#bury(first)
+    }
+    const second = await this.#open(signal)
+    try {
+      return await work(second)
+    } catch (thrown) {
+      if (!isTrouble(thrown, 'dead-token')) throw thrown
+      this.#bury(second)
+      throw new LatchkeyError('AccessDenied', LatchkeyError.from(thrown).message)
+    }
+  }
+
+  /** Stops the clockwork and hands over what has to be ended at the other side. */
+  async retire(): Promise<readonly Session[]> {
+    this.#isOver = true
+    // A login that is given up on its way may have been heard.
+    await this.#opening?.catch(() => undefined)
+    this.#timer.stop()
+    this.tokens.wipe()
+    return this.#shelf.clear()
+  }
+
+  /** Forgets everything and ends nothing: after a restart, the same session goes on. */
+  drop(): void {
+    this.#isOver = true
+    this.#timer.stop()
+    this.tokens.wipe()
+    for (const { token } of this.#shelf.clear()) token.wipe()
+  }
+
+  async #open(signal: AbortSignal): Promise<LiveSession> {
+    signal.throwIfAborted()
+    const { current } = this.#shelf
+    if (current !== undefined && current.expiresAtMs > this.#options.clock.now()) return current
+    const left = new AbortController()
+    try {
+      const either = AbortSignal.any([signal, left.signal])
+      return await Promise.race([rejectOnAbort(either), this.#renew()])
+    } finally {
+      left.abort()
+    }
+  }
+
+  /** A login for all who wait for one. */
+  #renew(): Promise<LiveSession> {
+    this.#opening ??= this.#begin().finally(() => {
+      this.#opening = undefined
+    })
+    // Everybody may have left when it fails.
+    this.#opening.catch(() => undefined)
+    return this.#opening
+  }
+
+  async #begin(): Promise<LiveSession> {
+    if (this.#isOver) {
+      throw new LatchkeyError('UnknownSession', 'the session at Vault has been let go of')
+    }
+    return (await this.#takeUp()) ?? (await this.#logIn())
+  }
+
+  /** The first of the tokens from before a restart that still lives. */
+  async #takeUp(): Promise<LiveSession | undefined> {
+    const { api, closing, onEvent } = this.#options
+    for (;;) {
+      const session = this.#shelf.nextResumable
+      if (session === undefined) return undefined
+      let state = { remainingMs: 0, renewable: false }
+      try {
+        state = await api.lookupSelf(session, closing)
+      } catch (thrown) {
+        // While nobody can tell whether it lives, a new login would leave it and its leases behind.
+        if (!isTrouble(thrown, 'dead-token')) throw thrown
+      }
+      closing.throwIfAborted()
+      this.#shelf.takeOff(session)
+      if (state.remainingMs > 0) {
+        onEvent({ what: 'resumed' })
+        return this.#adopt(session, state.remainingMs, state.renewable)
+      }
+      session.token.wipe()
+    }
+  }
+
+  async #logIn(): Promise<LiveSession> {
+    const { api, role, closing, onEvent } = this.#options
+    let refusal: unknown
+    for (const jwt of this.tokens.best()) {
+      try {
+        const { token, durationMs, renewable } = await api.login(jwt.token, role, closing)
+        if (closing.aborted) token.wipe()
+        closing.throwIfAborted()
+        const previous = this.#shelf.current
+        const lifeMs = durationMs === 0 ? Infinity : durationMs
+        const session = this.#adopt({ token, role }, lifeMs, renewable)
+        if (session.generation === 1) onEvent({ what: 'opened' })
+        else this.#announce(session, previous)
+        return session
+      } catch (thrown) {
+        refusal ??= thrown
+        if (!isRefusal(thrown)) throw thrown
+      }
+    }
+    throw refusal
+  }
+
+  #adopt(session: Session, lifeMs: number, renewable: boolean): LiveSession {
+    this.#generation += 1
+    const generation = this.#generation
+    const expiresAtMs = this.#options.clock.now() + lifeMs
+    const current = { ...session, generation, expiresAtMs, lifeMs, renewable }
+    this.#shelf.put(current)
+    this.#backoff.reset()
+    this.#schedule()
+    return current
+  }
+
+  #announce(session: LiveSession, previous: LiveSession | undefined): void {
+    this.#options.onEvent({ what: 'replaced' })
+    const previousEndsAtMs = previous?.expiresAtMs ?? this.#options.clock.now()
+    for (const onReplaced of this.#onReplaced.values()) {
+      onReplaced({ generation: session.generation, previousEndsAtMs })
+    }
+  }
+
+  #bury(session: LiveSession): void {
+    if (this.#shelf.current?.generation !== session.generation) return
+    this.#timer.stop()
+    this.#shelf.current = undefined
+    session.token.wipe()
+  }
+
+  #schedule(): void {
+    const { current } = this.#shelf
+    if (this.#isOver || current === undefined || current.expiresAtMs === Infinity) return
+    const remainingMs = Math.max(0, current.expiresAtMs - this.#options.clock.now())
+    const delayMs = jittered(remainingMs * RENEW_AT, RENEW_SPREAD, this.#options.random)
+    this.#timer.start(delayMs, () => void this.#tend())
+  }
+
+  /** Renews the session or puts a new one in its place; never throws. */
+  async #tend(): Promise<void> {
+    const { onEvent } = this.#options
+    try {
+      if (await this.#extend()) {
+        this.#backoff.reset()
+        onEvent({ what: 'renewed' })
+        this.#schedule()
+      } else {
+        await this.#renew()
+      }
+    } catch (thrown) {
+      if (this.#isOver) return
+      onEvent({ what: 'not-renewed', reason: LatchkeyError.from(thrown).reason })
+      this.#timer.start(this.#backoff.nextMs(), () => void this.#tend())
+    }
+  }
+
+  /** Whether it lives on as long as it did at first; where not, a new one is needed. */
+  async #extend(): Promise<boolean> {
+    const { api, clock, closing } = this.#options
+    const { current } = this.#shelf
+    if (current?.renewable !== true || current.expiresAtMs <= clock.now()) return false
+    try {
+      const askedAtMs = clock.now()
+      const { durationMs, renewable } = await api.renewSelf(current, current.lifeMs, closing)
+      // Somebody else may have found it dead meanwhile, and have opened another.
+      if (this.#shelf.current !== current) return this.#shelf.current !== undefined
+      this.#shelf.current = { ...current, expiresAtMs: askedAtMs + durationMs, renewable }
+      return renewable && durationMs >= current.lifeMs * FULL
+    } catch (thrown) {
+      if (isTrouble(thrown, 'dead-token')) this.#bury(current)
+      // It may lack the right to renew itself; then it lives as long as it does.
+      else if (!isRefusal(thrown)) throw thrown
+      return false
+    }
+  }
+}
+
+/** Asking again in the same words would be in vain. */
+function isRefusal(thrown: unknown): boolean {
+  if (!(thrown instanceof LatchkeyError)) return false
+  return ['AccessDenied', 'TokenRejected', 'InvalidRequest'].includes(thrown.reason)
+}
