@@ -3,7 +3,9 @@ ARG BASE=node:24-bookworm-slim
 FROM ${BASE}
 
 # An image with Node usually has package managers, too; nothing here needs them.
-RUN rm -rf /usr/local/lib/node_modules /usr/local/bin/npm /usr/local/bin/npx /usr/local/bin/corepack /opt/yarn-*
+# Beside the entry point, `latchkey` is a command, for `kubectl exec ... -- latchkey list`.
+RUN rm -rf /usr/local/lib/node_modules /usr/local/bin/npm /usr/local/bin/npx /usr/local/bin/corepack /opt/yarn-* \
+ && ln -s /opt/latchkey/app/bin/latchkey.js /usr/local/bin/latchkey
 
 # dist/ is made beforehand by `npm run build` and only copied here. So the bytes that were tested are
 # the bytes that ship, the image needs neither npm nor, apart from the base, a network to be built, and no package manager

@@ -4,6 +4,7 @@ import { systemClock } from '../core/clock.ts'
 import { startHost, type RunningHost } from '../host/start-host.ts'
 import { TmpfsStore } from '../host/volume/tmpfs-store.ts'
 import { createLogger, type Logger } from '../observability/log.ts'
+import { overwriteFreedMemory } from '../syscalls/freed-memory.ts'
 import { disableCoreDumps } from '../syscalls/hardening.ts'
 import { probeKernel } from '../syscalls/kernel-features.ts'
 import { runUntilSignal } from './lifetime.ts'
@@ -15,6 +16,7 @@ const ROOT = 0
 /** `latchkey host`: the side that kubelet talks to. Answers the exit code. */
 export async function runHost({ config: file }: { readonly config?: string }): Promise<number> {
   disableCoreDumps()
+  overwriteFreedMemory()
   const config = loadConfig({ file, environment: process.env })
   const log = createLogger({ level: config.log.level, side: 'host' })
   return runUntilSignal(await startHostSide(config, log), log)

@@ -1,5 +1,6 @@
 import { loadConfig } from '../config/load.ts'
 import { createLogger } from '../observability/log.ts'
+import { overwriteFreedMemory } from '../syscalls/freed-memory.ts'
 import { disableCoreDumps } from '../syscalls/hardening.ts'
 import { startDaemonSide } from './daemon.ts'
 import { startHostSide } from './host.ts'
@@ -8,6 +9,7 @@ import { runUntilSignal } from './lifetime.ts'
 /** `latchkey run`: both sides in one process, over the same socket and the same code. Answers the exit code. */
 export async function runBoth({ config: file }: { readonly config?: string }): Promise<number> {
   disableCoreDumps()
+  overwriteFreedMemory()
   const config = loadConfig({ file, environment: process.env })
   const { level } = config.log
   const daemon = await startDaemonSide(config, createLogger({ level, side: 'daemon' }))

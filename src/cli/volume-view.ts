@@ -2,7 +2,9 @@ import type { VolumeStatus__Output } from '../wire/gen/latchkey/mount/v1/VolumeS
 import { oneLine, renderTable, type Cell, type Screen, type Tone } from './table.ts'
 import { timespan } from '../core/timespan.ts'
 
-export type StateWord = 'pending' | 'fresh' | 'stale' | 'waiting' | 'ending' | 'stranded'
+export const STATE_WORDS = ['pending', 'fresh', 'stale', 'waiting', 'ending', 'stranded'] as const
+
+export type StateWord = (typeof STATE_WORDS)[number]
 
 /**
  * One volume as `latchkey list --output json` has it. Every field is always there; null where it is not
@@ -67,7 +69,7 @@ const PATH = /\/pods\/([^/]+)\/volumes\/kubernetes\.io~csi\/([^/]+)\/mount$/
 
 /** The table of `latchkey list`. */
 export function volumeTable(views: readonly VolumeView[], nowMs: number, screen?: Screen): string {
-  const hasReasons = views.some(({ reason }) => reason !== null)
+  const hasReasons = views.some((view) => why(view) !== '')
   const head = ['POD', 'VOLUME', 'GENERATION', 'AGE', 'CHECKED', 'NEXT LOOK', 'STATE']
   const rows = views.map((view) => {
     const cells = [...plainCells(view, nowMs).map((text): Cell => ({ text })), stateCell(view)]

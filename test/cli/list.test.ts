@@ -53,18 +53,18 @@ test('list leaves open what is not known, and says why a volume is not fresh', a
     }),
     statusOf({
       pod: { namespace: '', name: '', uid: UID, serviceAccount: '' },
-      state: 'VOLUME_WAITING',
-      reason: 'TokenMissing',
+      state: 'VOLUME_STRANDED',
+      message: 'nothing proves that its processes have ended',
       ...unknown,
     }),
   ]
   const world = await worldWith(t, { list: () => ({ volumes }) })
   const { stdout } = await world.latchkey('list', '--output', 'text')
   t.deepEqual(stdout.split('\n'), [
-    `POD                                        VOLUME   GENERATION   AGE   CHECKED   NEXT LOOK   STATE     REASON`,
+    `POD                                        VOLUME   GENERATION   AGE   CHECKED   NEXT LOOK   STATE      REASON`,
     `shop/api-0                                 db       3            30h   12m ago   in 45m      fresh`,
-    `shop/api-0                                 db       3            30h   12m ago   now         stale     SecretNotFound: Secret "db" does not exist`,
-    `uid:${UID}   db       -            -     -         -           waiting   TokenMissing`,
+    `shop/api-0                                 db       3            30h   12m ago   now         stale      SecretNotFound: Secret "db" does not exist`,
+    `uid:${UID}   db       -            -     -         -           stranded   nothing proves that its processes have ended`,
     '',
   ])
 })
