@@ -1,6 +1,7 @@
 import { until } from '../support/until.ts'
 import type { SideName } from './bundle.ts'
 import { describeFinding, type Finding } from './findings.ts'
+import { restart } from './recovery.ts'
 import type { CrashPlan } from './sides/crash-points.ts'
 import { SIDES, type Member, type World } from './world.ts'
 
@@ -103,8 +104,7 @@ async function beCalm(world: World): Promise<void> {
 }
 
 async function killFirst(world: World, side: SideName): Promise<void> {
-  world.kill(side)
-  await world.process(side).exited
+  await world.kill(side)
   await world.bury()
   for (const { secret } of world.living) world.change(secret)
 }
@@ -156,14 +156,8 @@ function addPod(world: World): Member {
 async function recover(world: World): Promise<readonly Finding[]> {
   const dead = await world.bury()
   for (const { secret } of world.living) world.change(secret)
-  const mounted = world.mounted
-  const adopted = await Promise.all(dead.map((side) => world.start(side)))
-  const host = dead.indexOf('host')
-  if (host >= 0 && adopted[host] !== mounted) {
-    const what = `the host side adopted ${adopted[host] ?? 'nothing'} of ${mounted} mounts`
-    return [{ kind: 'lost', what }]
-  }
-  return world.converge()
+  const misadopted = await restart(world, dead)
+  return [...misadopted, ...(await world.converge())]
 }
 
 /** What trails behind an operation, such as a farewell to the daemon, has been said. */

@@ -24,7 +24,7 @@ export class SideProcess {
   /** Its program is loaded at once, ahead of the moment when it is needed. */
   constructor(side: SideName, bundle: Bundle) {
     this.side = side
-    this.#child = spawn(process.execPath, [bundle.programs[side]], {
+    this.#child = spawn(process.execPath, ['--min-semi-space-size=16', bundle.programs[side]], {
       env: { NODE_COMPILE_CACHE: join(bundle.folder, 'cache') },
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
     })

@@ -6,11 +6,11 @@ import { startMinicluster, type Minicluster } from '../../src/minicluster/minicl
 import type { ServingPki } from '../../src/minicluster/pki.ts'
 import type { StoredPod } from '../../src/minicluster/pod-store.ts'
 import { unmountLazily } from '../../src/syscalls/mount-api.ts'
-import { until } from '../support/until.ts'
 import type { SideName } from './bundle.ts'
 import type { Finding } from './findings.ts'
 import { filesOf } from './generation-files.ts'
 import { inspectNode, type Expected } from './inspection.ts'
+import { waitPatiently } from './patience.ts'
 import type { SideProcess } from './side-process.ts'
 import type { CrashPlan } from './sides/crash-points.ts'
 import type { Spares } from './spares.ts'
@@ -35,6 +35,8 @@ export interface Member {
   shown: number
   /** The host process that has its tokens. */
   tokensOf: SideProcess | undefined
+  /** When kubelet last came by and was answered. */
+  visitedAtMs: number
   /** The daemon process that is known to hold its session. */
   sessionOf: SideProcess | undefined
 }
@@ -47,7 +49,6 @@ const ACCOUNT = 'api'
 const VOLUME = 'db'
 /** After this a node has to be as if nothing had happened. */
 const CONVERGENCE_MS = 10_000
-const LOOK_EVERY_MS = 10
 const MAX_FILES = 50
 /** Old generations go soon, so that every cycle sees them gone. */
 const LINGER = '50ms'
@@ -140,9 +141,10 @@ export class World {
     return next.start(this.#configFile, plan)
   }
 
-  /** kill -9, one right after the other. */
-  kill(...sides: readonly SideName[]): void {
+  /** kill -9, one right after the other; resolves when they are gone. */
+  async kill(...sides: readonly SideName[]): Promise<void> {
     for (const side of sides) this.process(side).kill()
+    await Promise.all(sides.map((side) => this.process(side).exited))
   }
 
   /** The pids that a plan names die sooner or later, and are meant to. */
@@ -192,6 +194,7 @@ export class World {
       isLeaving: false,
       shown: 0,
       tokensOf: undefined,
+      visitedAtMs: Date.now(),
       sessionOf: undefined,
     }
     this.members.set(pod.uid, member)
@@ -220,7 +223,8 @@ export class World {
     await kubelet.untilRegistered(DRIVER)
     await Promise.all(members.map(({ pod }) => kubelet.sync(pod)))
     const host = this.process('host')
-    if (!host.isDead) for (const member of members) member.tokensOf = host
+    if (host.isDead) return
+    for (const member of members) Object.assign(member, { tokensOf: host, visitedAtMs: Date.now() })
   }
 
   /** Reads every volume that was promised, as its pod would; what it must not see is remembered. */
@@ -263,13 +267,15 @@ export class World {
    */
   async converge(): Promise<readonly Finding[]> {
     const shownBefore = new Map(this.living.map((member) => [member, member.shown]))
-    const helped = this.republish(this.living.filter((member) => this.#needsKubelet(member)))
-    const isOver = (): boolean => this.#seen.size > 0 || this.isInOrder
-    const what = 'the node to converge'
-    await Promise.all([
-      helped,
-      until(isOver, { timeoutMs: CONVERGENCE_MS, everyMs: LOOK_EVERY_MS, what }),
-    ]).catch(() => undefined)
+    const sides = SIDES.map((side) => this.process(side).pid)
+    // Where it fails, the node says what is missing.
+    void this.republish(this.living.filter((member) => this.#needsKubelet(member))).catch(
+      () => undefined,
+    )
+    await waitPatiently(() => this.#seen.size > 0 || this.isInOrder, CONVERGENCE_MS, [
+      process.pid,
+      ...sides,
+    ])
     const findings = this.inspect()
     if (findings.length > 0) return findings
     // What has just arrived has proved the stream; equal content proves nothing.

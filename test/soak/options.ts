@@ -1,0 +1,41 @@
+import { parseArgs } from 'node:util'
+
+export interface SoakOptions {
+  readonly cycles: number
+  readonly seed: number
+}
+
+const MAX_CYCLES = 1_000_000
+const MAX_SEED = 2 ** 32 - 1
+const USAGE = 'npm run soak -- --cycles 1000 --seed 1'
+
+/** Answers what is wrong with the arguments, in one line, where something is. */
+export function parseOptions(argv: readonly string[]): SoakOptions | string {
+  const words = readWords(argv)
+  if (typeof words === 'string') return `${words}; try ${USAGE}`
+  const cycles = wholeNumber(words.cycles, 1, MAX_CYCLES)
+  const seed = wholeNumber(words.seed, 0, MAX_SEED)
+  if (cycles === undefined)
+    return `--cycles must be a whole number from 1 to ${MAX_CYCLES}; try ${USAGE}`
+  if (seed === undefined) return `--seed must be a whole number from 0 to ${MAX_SEED}; try ${USAGE}`
+  return { cycles, seed }
+}
+
+function readWords(argv: readonly string[]): { cycles: string; seed: string } | string {
+  try {
+    const options = {
+      cycles: { type: 'string', default: '100' },
+      seed: { type: 'string', default: '1' },
+    } as const
+    return parseArgs({ args: [...argv], options, strict: true }).values
+  } catch (thrown) {
+    // Node's own advice is about "--" and goes over several sentences.
+    const [first = ''] = (thrown instanceof Error ? thrown.message : String(thrown)).split('. ')
+    return first
+  }
+}
+
+function wholeNumber(text: string, min: number, max: number): number | undefined {
+  const value = /^\d+$/.test(text) ? Number(text) : NaN
+  return value >= min && value <= max ? value : undefined
+}

@@ -1,0 +1,89 @@
+import { Chance } from './chance.ts'
+import { populate, runCycle } from './cycle.ts'
+import { describePlan, drawCycle } from './cycle-plan.ts'
+import { describeFinding, KINDS, type Finding, type Kind } from './findings.ts'
+import type { Lane } from './lane.ts'
+import type { SoakOptions } from './options.ts'
+import type { World } from './world.ts'
+
+/** Side by side; a cycle belongs to the same one in every run, so that a seed says what happens. */
+export const WORLDS = 4
+
+const READ_EVERY_MS = 20
+const REPORT_EVERY = 100
+
+export interface Tally {
+  readonly cycles: number
+  readonly killed: number
+  readonly found: Readonly<Record<Kind, number>>
+}
+
+/** Kills and recovers, over and over; `say` gets what somebody who watches wants to know. */
+export async function soak(
+  lane: Lane,
+  { cycles, seed }: SoakOptions,
+  say: (line: string) => void,
+): Promise<Tally> {
+  const found = { orphans: 0, leftovers: 0, empty: 0, torn: 0, lost: 0 }
+  let killed = 0
+  let done = 0
+  const live = async (index: number): Promise<void> => {
+    const chance = new Chance(Math.imul(seed + 1, 2_654_435_761) + index)
+    let next = index
+    while (next < cycles) {
+      await lane.withWorld(async (world) => {
+        next = await liveOn(world, next)
+      })
+    }
+
+    /** In one world, until all cycles are done or something is found; answers the next cycle. */
+    async function liveOn(world: World, first: number): Promise<number> {
+      void world.readAlong(READ_EVERY_MS)
+      note('the start of a world', world, await populate(world))
+      let cycle = first
+      let isWell = true
+      while (isWell && cycle < cycles) {
+        const plan = drawCycle(chance)
+        const findings = await attempt(() => runCycle(world, plan, chance))
+        note(`cycle ${cycle} (${describePlan(plan)})`, world, findings)
+        isWell = findings.length === 0
+        cycle += WORLDS
+        done += 1
+        if (done % REPORT_EVERY === 0) say(`${done} of ${cycles} cycles`)
+      }
+      killed += world.kills
+      return cycle
+    }
+  }
+  const note = (where: string, world: World, findings: readonly Finding[]): void => {
+    if (findings.length === 0) return
+    for (const finding of findings) {
+      found[finding.kind] += 1
+      say(`${where}: ${describeFinding(finding)}`)
+    }
+    for (const line of world.logs()) say(`    ${line}`)
+  }
+  await Promise.all(Array.from({ length: WORLDS }, (_, index) => live(index)))
+  return { cycles: done, killed, found }
+}
+
+/** The last line, word for word. */
+export function describeTally({ cycles, killed, found }: Tally): string {
+  return [
+    `cycles=${cycles} killed=${killed}`,
+    ...KINDS.map((kind) => `${kind}=${found[kind]}`),
+  ].join(' ')
+}
+
+export function isClean({ found }: Tally): boolean {
+  return KINDS.every((kind) => found[kind] === 0)
+}
+
+/** A cycle that could not be carried through is a change that never arrived. */
+async function attempt(work: () => Promise<readonly Finding[]>): Promise<readonly Finding[]> {
+  try {
+    return await work()
+  } catch (thrown) {
+    return [{ kind: 'lost', what: thrown instanceof Error ? thrown.message : String(thrown) }]
+  }
+}
