@@ -4,7 +4,6 @@ import {
   isPopulated,
   newBudget,
   walkCgroups,
-  type Budget,
   type CgroupRoots,
 } from './cgroup-tree.ts'
 
@@ -46,6 +45,9 @@ interface Census {
   /** undefined: it says nothing. */
   readonly isPopulated: boolean | undefined
 }
+
+/** On a busy node some cgroup, of whomever, goes every now and then while the tree is walked. */
+const MAX_TRIES = 3
 
 const BLIND = 'this host cannot see its own cgroup'
 const UNREADABLE = 'not every cgroup could be read'
@@ -91,18 +93,19 @@ export async function readPodCgroups({ root, ownPodUid }: CgroupView): Promise<P
 async function findPods(root: string): Promise<readonly Hierarchy[]> {
   const roots = await findRoots(root).catch(() => undefined)
   const found: Hierarchy[] = []
-  const budget = newBudget()
   for (const top of roots?.hierarchies ?? []) {
-    found.push(await findPodsBelow(top, roots?.version ?? 2, budget))
+    let hierarchy: Hierarchy
+    let tries = 0
+    do {
+      hierarchy = await findPodsBelow(top, roots?.version ?? 2)
+      tries += 1
+    } while (!hierarchy.isWhole && tries < MAX_TRIES)
+    found.push(hierarchy)
   }
   return found
 }
 
-async function findPodsBelow(
-  top: string,
-  version: CgroupRoots['version'],
-  budget: Budget,
-): Promise<Hierarchy> {
+async function findPodsBelow(top: string, version: CgroupRoots['version']): Promise<Hierarchy> {
   const pods = new Map<string, string[]>()
   const note = (folder: string, name: string): boolean => {
     const podUid = podUidOf(name)
@@ -111,7 +114,7 @@ async function findPodsBelow(
     // What a pod has nested into its own cgroup is its own, by whatever name.
     return false
   }
-  return { isWhole: await walkCgroups(top, note, budget), pods, version }
+  return { isWhole: await walkCgroups(top, note, newBudget()), pods, version }
 }
 
 function podUidOf(name: string): string | undefined {
