@@ -17,7 +17,9 @@ export class SecretBytes {
 
   /** A value of its own, off Node's shared pool, so that wiping it cannot touch a neighbour. */
   static copyOf(bytes: Uint8Array): SecretBytes {
-    const own = Buffer.allocUnsafeSlow(bytes.length)
+    // Not allocUnsafeSlow: buffers of at most 64 bytes lie within V8's heap, and when the garbage collector
+    // moves one it leaves the bytes at the old place, which no wipe would reach.
+    const own = Buffer.from(new ArrayBuffer(bytes.length))
     own.set(bytes)
     return new SecretBytes(own)
   }

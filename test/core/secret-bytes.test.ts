@@ -39,3 +39,11 @@ test('secrets are equal by their bytes', (t) => {
   t.false(one.equals(new SecretBytes(Buffer.from('b'))))
   t.false(one.equals(new SecretBytes(Buffer.from('ab'))))
 })
+
+// V8 keeps small ones in its own heap otherwise, moves them about, and leaves their bytes where they were.
+test('a copy lies outside of V8’s heap, however small it is', (t) => {
+  const memory = (): number => process.memoryUsage().arrayBuffers
+  const before = memory()
+  const copies = Array.from({ length: 1000 }, () => SecretBytes.copyOf(Buffer.from('four')))
+  t.true(memory() - before >= 4 * copies.length)
+})

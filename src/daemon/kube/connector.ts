@@ -7,6 +7,9 @@ import { errorCode } from './connection-error.ts'
 
 // Below what load balancers and firewalls usually forget silent connections after.
 const TCP_KEEPALIVE_MS = 30_000
+// OpenSSL zeroes what it decrypted once it has handed it over, instead of with the next record. Node has no
+// name for it: SSL_OP_CLEANSE_PLAINTEXT of OpenSSL 3.
+const CLEANSE_PLAINTEXT = 2
 
 export interface ConnectorOptions {
   readonly connection: ClusterConnection
@@ -42,6 +45,7 @@ function buildTls(options: ConnectorOptions, ca: Buffer): buildConnector.connect
     ca,
     // Said aloud, because NODE_TLS_REJECT_UNAUTHORIZED would decide it otherwise.
     rejectUnauthorized: true,
+    secureOptions: CLEANSE_PLAINTEXT,
     allowH2: allowHttp2,
     timeout: timeoutMs,
     keepAliveInitialDelay: TCP_KEEPALIVE_MS,
