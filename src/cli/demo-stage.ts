@@ -28,14 +28,17 @@ export interface DemoStage {
 
 const SYNC_INTERVAL_MS = 2_000
 
-/** Starts everything, in the order in which a node does. */
-export async function setStage(mayMount: boolean): Promise<DemoStage> {
+/** Starts everything, in the order in which a node does. `changes`: of the configuration. */
+export async function setStage(
+  mayMount: boolean,
+  changes: Partial<Config> = {},
+): Promise<DemoStage> {
   const folder = mkdtempSync(join(parentFolder(), 'latchkey-'))
   const cluster = await startMinicluster({
     root: folder,
     kubelet: { syncIntervalMs: SYNC_INTERVAL_MS },
   })
-  const config = configFor(folder, cluster)
+  const config = { ...configFor(folder, cluster), ...changes }
   const uid = process.getuid?.() ?? -1
   const common = {
     config,

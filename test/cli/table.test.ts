@@ -1,6 +1,5 @@
 import test from 'ava'
 import { oneLine, renderTable, type Cell } from '../../src/cli/table.ts'
-import { timespan } from '../../src/core/timespan.ts'
 
 const HEAD = ['POD', 'STATE', 'REASON']
 const ROWS: readonly (readonly Cell[])[] = [
@@ -42,22 +41,3 @@ test('a screen that is too narrow for the columns before is left to break the li
 test('what moves a cursor or turns text around does not reach a terminal', (t) => {
   t.is(oneLine('a\u001b[2J\r\nb\u202ec\u0000'), 'a [2J b c')
 })
-
-for (const [ms, text] of [
-  [-5, '0s'],
-  [999, '0s'],
-  [119_999, '119s'],
-  [120_000, '2m'],
-  [200_000, '3m20s'],
-  [600_000, '10m'],
-  [3 * 3_600_000 - 1, '179m'],
-  [3 * 3_600_000, '3h'],
-  [7.5 * 3_600_000, '7h30m'],
-  [47 * 3_600_000, '47h'],
-  [50 * 3_600_000, '2d2h'],
-  [9.9 * 86_400_000, '9d'],
-] as const) {
-  test(`${ms} ms are told as ${text}`, (t) => {
-    t.is(timespan(ms), text)
-  })
-}

@@ -15,7 +15,7 @@ import { judgeRefusals, judgeVolumes } from './volumes.ts'
 export interface DiagnosisParts {
   readonly config: Config
   readonly version: string
-  readonly node: string
+  readonly nodeName: string
   readonly clock: Clock
   readonly startedAtMs: number
   readonly kube: Pick<KubeClient, 'reviewToken'> & Pick<KubeErrands, 'probeApiServer'>
@@ -46,7 +46,7 @@ export async function diagnose(
   const upMs = clock.now() - parts.startedAtMs
   const apiServer = await judgeApiServer(parts, signal)
   return [
-    judgeConfig(config, parts.node),
+    judgeConfig(config, parts.nodeName),
     ...apiServer,
     ...judgeHost(reports, parts.version),
     judgeAudiences(parts.audiences.latest, config),

@@ -44,7 +44,7 @@ class World {
       {
         config: loadConfig({}),
         version: '0.1.0',
-        node: 'node-1',
+        nodeName: 'node-1',
         clock,
         startedAtMs: clock.now() - this.upMs,
         kube: {
