@@ -29,8 +29,9 @@ function readWords(argv: readonly string[]): { cycles: string; seed: string } | 
     } as const
     return parseArgs({ args: [...argv], options, strict: true }).values
   } catch (thrown) {
-    // Node's own advice is about "--" and goes over several sentences.
-    const [first = ''] = (thrown instanceof Error ? thrown.message : String(thrown)).split('. ')
+    // Node's own advice about dashes goes over several sentences and lines.
+    const text = thrown instanceof Error ? thrown.message : String(thrown)
+    const [first = text] = text.split(/\.\s/)
     return first
   }
 }

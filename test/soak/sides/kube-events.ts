@@ -4,7 +4,7 @@ import type { CrashPoints } from './crash-points.ts'
 const SCOPE = 'kube'
 
 /** The same client, with an event before and after every call, and for every word of a watch. */
-export function watchKube(kube: KubeClient, points: CrashPoints): KubeClient {
+export function watchKube<T extends KubeClient>(kube: T, points: CrashPoints): T {
   const around = async <T>(name: string, call: Promise<T>): Promise<T> => {
     points.meet(name, SCOPE)
     const answer = await call
@@ -12,6 +12,7 @@ export function watchKube(kube: KubeClient, points: CrashPoints): KubeClient {
     return answer
   }
   return {
+    ...kube,
     reviewToken: (...args) => around('review', kube.reviewToken(...args)),
     readSecret: (...args) => around('read', kube.readSecret(...args)),
     async *watchSecret(...args) {
@@ -21,6 +22,5 @@ export function watchKube(kube: KubeClient, points: CrashPoints): KubeClient {
         yield event
       }
     },
-    close: () => kube.close(),
   }
 }
