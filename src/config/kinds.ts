@@ -3,7 +3,7 @@ import { posix } from 'node:path'
 import * as z from 'zod'
 import { isDnsSubdomain } from '../core/kube-names.ts'
 import { parseBytes } from './bytes.ts'
-import { parseDurationMs } from './duration.ts'
+import { parseDurationMs } from '../core/duration.ts'
 
 /** The kinds of values that the configuration knows. Each says in `kind` what it expects, for errors and docs alike. */
 

@@ -5,31 +5,31 @@ import { Limiter } from '../core/limiter.ts'
 import { createDaemonMetrics, type DaemonMetrics } from '../observability/daemon-metrics.ts'
 import type { Logger } from '../observability/log.ts'
 import { joinMetricsPages } from '../observability/metrics-page.ts'
+import type { VolumeStatus__Output } from '../wire/gen/latchkey/mount/v1/VolumeStatus.ts'
 import { peerUid } from '../wire/peer.ts'
+import { Audiences } from './diagnose/audiences.ts'
+import { diagnose } from './diagnose/diagnose.ts'
+import { createStaleEvents, type StaleEvents } from './events/stale-events.ts'
 import { hostBeats, hostConnected, judge, registered } from './health.ts'
 import { listenForProbes } from './http-server.ts'
 import { createAuthenticator } from './identity/authenticator.ts'
 import { RejectedTokens } from './identity/rejected-tokens.ts'
 import { createWitness } from './identity/witness.ts'
-import type { KubeClient } from './kube/kube-client.ts'
+import type { KubeClient, KubeErrands } from './kube/kube-client.ts'
 import { ByteBudget } from './mount/byte-budget.ts'
-import { summarize } from './mount/listing.ts'
+import { listVolumes, summarize } from './mount/listing.ts'
 import { listenForShims } from './mount/mount-server.ts'
 import { Sessions } from './mount/sessions.ts'
 import { ShimReports } from './mount/shim-reports.ts'
 import type { Stages } from './mount/stages.ts'
 import { Feeds } from './refresh/feeds.ts'
-import { collect } from './sources/collect.ts'
-import { Fetcher } from './sources/fetcher.ts'
-import { createKubernetesSource } from './sources/kubernetes-source.ts'
-import { LastValues } from './sources/last-values.ts'
-import { serveLast } from './sources/serve-last.ts'
+import { openSources } from './open-sources.ts'
 
 export interface DaemonOptions {
   readonly config: Config
   readonly nodeName: string
   readonly version: string
-  readonly kube: KubeClient
+  readonly kube: KubeClient & KubeErrands
   readonly clock: Clock
   readonly log: Logger
   /** Whose processes are shims: root's, for the host side is. */
@@ -42,23 +42,16 @@ export interface RunningDaemon {
   stop(): Promise<void>
 }
 
-const CONCURRENT_FETCHES = 32
-const WAITING_FETCHES = 4096
-/** Each up to 4 MiB, some copies of it, and as much in the transport: the memory limit in deploy/ goes by this. */
-const VOLUMES_IN_MEMORY = 6
-
 /** Starts the daemon: the only place where its parts are made and joined. */
 export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon> {
-  const { config, clock, log, kube, version } = options
+  const { config, clock, log, kube, version, nodeName } = options
   const { limits } = config
   const { timeoutMs } = config.kubernetes
   const startedAtMs = clock.now()
   const budget = new ByteBudget(limits)
   const sessions = new Sessions(clock, budget)
   const rejected = new RejectedTokens({ clock })
-  const lastValues = new LastValues({ clock, maxBytes: limits.lastValuesBytes })
   const { intervalMs } = config.refresh
-  const feeds = new Feeds({ clock, intervalMs, rejected, lastValues })
   const reports = new ShimReports(clock)
   const metrics = createDaemonMetrics({
     version,
@@ -70,40 +63,17 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
       isShimConnected: reports.isConnected,
     }),
   })
-  const sources = new Map([createKubernetesSource(kube)].map((source) => [source.name, source]))
-  const fetcher = new Fetcher({
-    sources,
-    clock,
-    timeoutMs,
-    rejected,
-    slots: new Limiter('fetches', CONCURRENT_FETCHES, WAITING_FETCHES),
-    onFetch: (source, reason, durationMs) => {
-      metrics.observeFetch(source, reason, durationMs)
-    },
-  })
-  const fetching = serveLast({ fetcher, lastValues, clock })
-  const generations = new Limiter('volumes', VOLUMES_IN_MEMORY, WAITING_FETCHES)
+  const sources = openSources({ config, kube, clock, metrics, rejected })
+  const feeds = new Feeds({ clock, intervalMs, rejected, lastValues: sources.lastValues })
+  const audiences = new Audiences()
+  const events = config.events.enabled ? createEvents(options, metrics) : undefined
   const stages: Stages = {
-    authenticate: authenticate(options, metrics),
+    authenticate: authenticate(options, metrics, audiences),
     askForPod: createWitness({ kube, audience: config.audience, clock, timeoutMs }),
-    sources,
-    collect: async (workload, items, fsGroup, signal) => {
-      const leave = await generations.enter(signal)
-      const done = metrics.startStage('collect')
-      try {
-        const contents = await collect(workload, items, fsGroup, fetching, signal)
-        done()
-        const dispose = (): void => {
-          for (const { data } of contents.files) data.wipe()
-          leave()
-        }
-        return { ...contents, dispose }
-      } catch (thrown) {
-        leave()
-        throw thrown
-      }
-    },
+    sources: sources.byName,
+    collect: sources.collect,
     feeds,
+    events,
     sessions,
     budget,
     slots: new Limiter('mounts', limits.concurrentPublishes, limits.waitingPublishes),
@@ -111,11 +81,14 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
     log,
     metrics,
   }
+  const volumes = (): readonly VolumeStatus__Output[] => listVolumes(sessions.list(), reports.held)
+  const diagnosis = { ...options, node: nodeName, startedAtMs, reports, volumes, audiences }
   const shims = await listenForShims({
     path: config.sockets.mount,
     stages,
     reports,
-    diagnose: () => Promise.resolve({ version, findings: [] }),
+    version,
+    diagnose: (signal) => diagnose(diagnosis, signal),
     clock,
     maxConnections: limits.connections,
     admits: (socket) => peerUid(socket) === options.shimUid,
@@ -132,7 +105,7 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
       log.error({ err }, 'probe or scrape failed')
     },
   })
-  log.info({ version, node: options.nodeName }, 'daemon started')
+  log.info({ version, node: nodeName }, 'daemon started')
 
   return {
     httpPort: http.port,
@@ -140,17 +113,33 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
       await http.close()
       await shims.close()
       sessions.close()
-      lastValues.close()
+      sources.close()
+      events?.stop()
       await kube.close()
       log.info({}, 'daemon stopped')
     },
   }
 }
 
+function createEvents(
+  { config, nodeName, kube, clock, log }: DaemonOptions,
+  metrics: DaemonMetrics,
+): StaleEvents {
+  return createStaleEvents({
+    clock,
+    log,
+    node: nodeName,
+    staleAfterMs: config.events.staleAfterMs,
+    create: kube.createPodEvent,
+    count: metrics.countEvent,
+  })
+}
+
 /** The authenticator with its time and verdict measured. */
 function authenticate(
   { kube, config, nodeName, clock }: DaemonOptions,
   metrics: DaemonMetrics,
+  audiences: Audiences,
 ): Stages['authenticate'] {
   const authenticator = createAuthenticator({
     kube,
@@ -163,6 +152,7 @@ function authenticate(
   return async (request, signal) => {
     const startedMs = clock.now()
     const done = metrics.startStage('authenticate')
+    audiences.note(request.tokens.map(({ audience }) => audience))
     try {
       const workload = await authenticator.authenticate(request, signal)
       done()

@@ -1,7 +1,7 @@
 import test from 'ava'
 import fc from 'fast-check'
 import { parseBytes } from '../../src/config/bytes.ts'
-import { parseDurationMs } from '../../src/config/duration.ts'
+import { parseDurationMs } from '../../src/core/duration.ts'
 
 for (const [text, ms] of [
   ['0s', 0],

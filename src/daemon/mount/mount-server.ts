@@ -8,7 +8,7 @@ import { loadMount } from '../../wire/protos.ts'
 import { toServiceError } from '../../wire/status.ts'
 import { UnixServer } from '../../wire/unix-server.ts'
 import type { RefreshRequest__Output } from '../../wire/gen/latchkey/mount/v1/RefreshRequest.ts'
-import type { DiagnoseResponse } from '../../wire/gen/latchkey/mount/v1/DiagnoseResponse.ts'
+import type { Finding } from '../../wire/finding.ts'
 import { unary, type UnaryOptions } from '../../wire/unary.ts'
 import { listVolumes } from './listing.ts'
 import { mount } from './mount.ts'
@@ -20,7 +20,8 @@ export interface MountServerOptions {
   readonly path: string
   readonly stages: Stages
   readonly reports: ShimReports
-  readonly diagnose: (signal: AbortSignal) => Promise<DiagnoseResponse>
+  readonly version: string
+  readonly diagnose: (signal: AbortSignal) => Promise<readonly Finding[]>
   readonly clock: Clock
   readonly maxConnections: number
   /** Whether a peer is a shim at all; which pod it speaks for is another question. */
@@ -66,7 +67,7 @@ export async function listenForShims(options: MountServerOptions): Promise<Mount
 }
 
 function handlersOf(options: MountServerOptions, open: Streams): MountServiceHandlers {
-  const { stages, reports, diagnose, clock } = options
+  const { stages, reports, version, diagnose, clock } = options
   const calls: UnaryOptions = { clock, timeoutMs: CALL_TIMEOUT_MS, onDone: () => undefined }
   return {
     Mount(call) {
@@ -93,7 +94,10 @@ function handlersOf(options: MountServerOptions, open: Streams): MountServiceHan
       return { volumes: [...(await refreshVolumes(request, sessions, clock, signal))] }
     }),
 
-    Diagnose: unary('Diagnose', calls, (_request, signal) => diagnose(signal)),
+    Diagnose: unary('Diagnose', calls, async (_request, signal) => ({
+      version,
+      findings: [...(await diagnose(signal))],
+    })),
   }
 }
 

@@ -1,4 +1,4 @@
-import { parseDurationMs } from '../../config/duration.ts'
+import { parseDurationMs } from '../../core/duration.ts'
 import { LatchkeyError } from '../../core/errors.ts'
 import { isDnsSubdomain, isSecretKey } from '../../core/kube-names.ts'
 import { parseSafePath } from '../../core/safe-path.ts'
