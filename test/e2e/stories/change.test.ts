@@ -39,16 +39,6 @@ story('a changed Secret reaches the running pod, and no reader sees a torn file'
   t.true(seen.length >= 3)
 })
 
-story('a pod that may only get its Secret sees the change too, by asking', async (t) => {
-  const place = await makePlace(t)
-  await place.apply(...database(place, 'one', ['get']))
-  await place.applyConsumer('app', { serviceAccount: 'api', volumes: { db: DB } })
-  await place.waitForPod('app')
-  await setPassword(place, 'two')
-  await untilFile(place, 'app', '/volumes/db/password', 'two')
-  t.pass()
-})
-
 story('a container that mounts by subPath keeps readable bytes after a change', async (t) => {
   const place = await makePlace(t)
   await place.apply(...database(place))
