@@ -42,7 +42,7 @@ export async function askDaemonAt<T>(
 async function explainAbsence(path: string): Promise<string> {
   const uid = process.getuid?.() ?? -1
   const rootOnly = `the daemon answers root alone: run this in the host container
-kubectl -n latchkey-system exec ds/latchkey -c host -- latchkey list`
+kubectl -n latchkey-system exec ds/latchkey -c host -- latchkey COMMAND`
   switch (await knock(path)) {
     case 'ENOENT':
       return `there is no socket ${path}: the daemon has not started, or listens elsewhere (sockets.mount in the configuration)`

@@ -43,6 +43,7 @@ function busyDaemon(): DaemonMetrics {
     daemon.observeFetch('kubernetes', reason, 7)
   }
   daemon.countRefresh('unchanged')
+  for (const outcome of ['created', 'dropped', 'failed'] as const) daemon.countEvent(outcome)
   return daemon
 }
 
@@ -101,6 +102,16 @@ test('a refresh is unchanged, changed, or an error with its reason', async (t) =
   t.is(count('unchanged', 'none'), 1)
   t.is(count('changed', 'none'), 0)
   t.is(count('error', 'KubeUnavailable'), 1)
+})
+
+test('an event is created, dropped or failed', async (t) => {
+  const daemon = createDaemonMetrics({ version: '0' })
+  daemon.countEvent('created')
+  daemon.countEvent('created')
+  daemon.countEvent('dropped')
+  const page = await daemon.text()
+  t.is(valueOf(page, 'latchkey_events_total{outcome="created"}'), 2)
+  t.is(valueOf(page, 'latchkey_events_total{outcome="dropped"}'), 1)
 })
 
 test('durations are in seconds', async (t) => {

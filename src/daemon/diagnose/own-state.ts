@@ -1,6 +1,7 @@
 import type { Config } from '../../config/config.ts'
 import { timespan } from '../../core/timespan.ts'
 import type { CgroupMemory } from '../../observability/cgroup-memory.ts'
+import { quoted } from '../kube/foreign-text.ts'
 import { failed, ok, skipped, warning, type Finding } from '../../wire/finding.ts'
 
 const TOKENS = 'pods bring the tokens that are needed'
@@ -32,7 +33,7 @@ export function judgeAudiences(
   if (audiences === undefined) {
     return skipped(TOKENS, 'no pod has brought tokens since the daemon started')
   }
-  const detail = `for ${audiences.map((each) => JSON.stringify(each)).join(', ') || 'nobody'}`
+  const detail = `for ${audiences.map(quoted).join(', ') || 'nobody'}`
   const lineFor = (name: string): string =>
     `add to spec.tokenRequests of CSIDriver ${driver}: - audience: ${name}`
   if (!audiences.includes(audience)) return failed(TOKENS, detail, lineFor(audience))
