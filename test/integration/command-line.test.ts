@@ -5,6 +5,7 @@ import { COMMANDS } from '../../src/cli/commands.ts'
 import { setStage, type DemoStage } from '../../src/cli/demo-stage.ts'
 import { runCommandLine } from '../../src/cli/run-command-line.ts'
 import type { VolumeView } from '../../src/cli/volume-view.ts'
+import type { Config } from '../../src/config/config.ts'
 import type { StoredPod } from '../../src/minicluster/pod-store.ts'
 import { RecordingTerminal } from '../cli/recording-terminal.ts'
 import { until } from '../support/until.ts'
@@ -22,8 +23,8 @@ class World {
     writeFileSync(this.#config, `sockets:\n  mount: ${join(stage.folder, 'mount/mount.sock')}\n`)
   }
 
-  static async start(t: ExecutionContext): Promise<World> {
-    const stage = await setStage(false)
+  static async start(t: ExecutionContext, changes: Partial<Config> = {}): Promise<World> {
+    const stage = await setStage(false, changes)
     t.teardown(() => stage.stop())
     return new World(stage)
   }
@@ -113,3 +114,64 @@ test('refresh says what became of each volume of a pod', async (t) => {
   t.is(nobody.code, 1)
   t.regex(nobody.stdout, /^latchkey: error: /)
 })
+
+test('doctor has the daemon look at itself, at the API server and at the host side', async (t) => {
+  const world = await World.start(t)
+  await world.runPod()
+  const checks = async (): Promise<ReadonlyMap<string, Check>> => {
+    const { stdout } = await world.latchkey('doctor', '--output', 'json')
+    const { checks } = JSON.parse(stdout) as { checks: (Check & { check: string })[] }
+    return new Map(checks.map((check) => [check.check, check]))
+  }
+  await until(async () => (await checks()).get('host side reports')?.grade === 'ok', {
+    what: 'a report of the host side',
+  })
+  const found = await checks()
+  for (const check of [
+    'daemon answers',
+    'daemon is of the same version as this program',
+    'API server answers',
+    'clocks agree',
+    'daemon may review tokens',
+    'both sides are of one version',
+    'kubelet has registered the driver',
+    'volumes are fresh',
+    'mounts are granted',
+  ]) {
+    t.is(found.get(check)?.grade, 'ok', `${check}: ${found.get(check)?.detail ?? 'not there'}`)
+  }
+  t.is(found.get('pods bring the tokens that are needed')?.detail, 'for "", "latchkey"')
+  await world.stage.cluster.api.down()
+  const away = await checks()
+  t.is(away.get('API server answers')?.grade, 'failed')
+  t.is(away.get('daemon may review tokens')?.grade, 'skipped')
+  await world.stage.cluster.api.up()
+})
+
+test('a pod is told by events that its files are stale, and that they are fresh again', async (t) => {
+  const world = await World.start(t, { events: { enabled: true, staleAfterMs: 50 } })
+  const { objects } = world.stage.cluster
+  const told = (): readonly string[] =>
+    objects
+      .events(pod)
+      .filter(({ reason }) => reason === 'SecretNotFound' || reason === 'VolumeFresh')
+      .map(({ type, reason, message }) => `${type} ${reason} ${message.split(' for ')[0] ?? ''}`)
+  objects.letDaemonCreateEvents()
+  const pod = await world.runPod()
+  await until(async () => (await world.volumes())[0]?.watched === true, {
+    what: 'a watched volume',
+  })
+  objects.deleteSecret(DB)
+  await until(() => told().length === 1, { what: 'an event about stale files' })
+  objects.createSecret({ ...DB, data: { password: Buffer.from('two') } })
+  await until(() => told().length === 2, { what: 'an event about fresh files' })
+  t.deepEqual(told(), [
+    'Warning SecretNotFound volume "db" has been stale',
+    'Normal VolumeFresh volume "db" is fresh again; it had been stale',
+  ])
+})
+
+interface Check {
+  readonly grade: string
+  readonly detail: string
+}
