@@ -11,6 +11,7 @@ import { createKubernetesSource } from './sources/kubernetes-source.ts'
 import { LastValues } from './sources/last-values.ts'
 import { serveLast } from './sources/serve-last.ts'
 import type { Source } from './sources/source.ts'
+import { spareSource } from './sources/spare-source.ts'
 
 export interface SourcesOptions {
   readonly config: Config
@@ -36,7 +37,8 @@ const VOLUMES_IN_MEMORY = 6
 /** Every source of this node, and the one way to whole generations from them. */
 export function openSources(options: SourcesOptions): OpenSources {
   const { config, kube, clock, metrics, rejected } = options
-  const byName = new Map([createKubernetesSource(kube)].map((source) => [source.name, source]))
+  const sources = [createKubernetesSource(kube)].map((source) => spareSource(source, { clock }))
+  const byName = new Map(sources.map((source) => [source.name, source]))
   const lastValues = new LastValues({ clock, maxBytes: config.limits.lastValuesBytes })
   const fetcher = new Fetcher({
     sources: byName,
