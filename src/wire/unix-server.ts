@@ -1,7 +1,6 @@
-import { randomBytes } from 'node:crypto'
 import { chmodSync, lstatSync, mkdirSync, renameSync, unlinkSync } from 'node:fs'
 import { createServer, type Server as NetServer, type Socket } from 'node:net'
-import { basename, dirname, join } from 'node:path'
+import { dirname } from 'node:path'
 import {
   compressionAlgorithms,
   Server,
@@ -11,10 +10,10 @@ import {
 } from '@grpc/grpc-js'
 import type { Clock } from '../core/clock.ts'
 import { LatchkeyError } from '../core/errors.ts'
+import { HIDDEN_EXTRA_BYTES, hiddenName, removeStaleSockets } from './hidden-socket.ts'
 
 /** sockaddr_un holds 108 bytes and a NUL; Node cuts a longer path off and listens somewhere else. */
 const MAX_SOCKET_PATH_BYTES = 107
-const HIDDEN_EXTRA_BYTES = '.'.length + '.abcdef'.length
 
 export interface Service {
   readonly definition: ServiceDefinition
@@ -118,6 +117,7 @@ export class UnixServer {
     try {
       if (this.#options.ownsFolder) keepFolderPrivate(folder)
       else refuseMissingFolder(folder)
+      await removeStaleSockets(this.path)
       const umask = process.umask(0o177)
       const listening = listen(this.#listener, hidden)
       process.umask(umask)
@@ -157,11 +157,6 @@ function keepFolderPrivate(folder: string): void {
   }
   // hostPath's DirectoryOrCreate makes it 0755.
   if ((found.mode & 0o777) !== 0o700) chmodSync(folder, 0o700)
-}
-
-/** kubelet's plugin watcher skips names that start with a dot. */
-function hiddenName(path: string): string {
-  return join(dirname(path), `.${basename(path)}.${randomBytes(3).toString('hex')}`)
 }
 
 function inodeOf(path: string): bigint | undefined {

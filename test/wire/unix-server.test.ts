@@ -11,7 +11,7 @@ import {
   unlinkSync,
   writeFileSync,
 } from 'node:fs'
-import { connect } from 'node:net'
+import { connect, createServer } from 'node:net'
 import { dirname } from 'node:path'
 import { promisify } from 'node:util'
 import test, { type ExecutionContext } from 'ava'
@@ -201,6 +201,23 @@ test('a folder at the path is refused, and leaves no hidden socket and no listen
   })
   t.regex(error.message, /cannot listen on .*x\.sock: EISDIR/)
   await until(() => readdirSync(folder).length === 1, { what: 'the hidden socket to go' })
+})
+
+test('what a process that was killed before the rename left is removed, a living one’s is not', async (t) => {
+  const folder = tempDir(t)
+  const [stale, living, foreign] = ['.x.sock.abcdef', '.x.sock.123456', '.y.sock.abcdef'] as const
+  // The kernel removes no file with the listener: renamed away, it stays behind as after a kill.
+  for (const name of [stale, foreign]) {
+    const killed = createServer().listen(`${folder}/${name}.bound`)
+    await once(killed, 'listening')
+    renameSync(`${folder}/${name}.bound`, `${folder}/${name}`)
+    killed.close()
+  }
+  const starting = createServer().listen(`${folder}/${living}`)
+  await once(starting, 'listening')
+  t.teardown(() => starting.close())
+  await listen(t, { path: `${folder}/x.sock` })
+  t.deepEqual(readdirSync(folder).sort(), [living, foreign, 'x.sock'])
 })
 
 test('a folder that cannot be had is an error that names it', async (t) => {
