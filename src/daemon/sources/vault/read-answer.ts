@@ -3,8 +3,8 @@ import { LatchkeyError } from '../../../core/errors.ts'
 import { SecretBytes } from '../../../core/secret-bytes.ts'
 import { objectIn, requestIdOf, termOf, type Answer, type Term } from './answer.ts'
 import { membersOf, numberOf, secretOf, textOf } from './json-value.ts'
-import type { JsonSpan } from './json-walk.ts'
-import type { Engine } from './read-plan.ts'
+import { JsonError, type JsonSpan } from './json-walk.ts'
+import type { ReadPlan } from './read-plan.ts'
 
 /** A lease's id opens nothing by itself, but whoever may renew leases can do so with it: it is not shown. */
 export interface Lease extends Term {
@@ -28,9 +28,7 @@ export interface VaultSecret {
   readonly requestId: string
 }
 
-export interface Reading {
-  readonly engine: Engine
-  readonly path: string
+export interface Reading extends Pick<ReadPlan, 'engine' | 'path' | 'isVersioned'> {
   readonly isPinned: boolean
   readonly nowMs: number
   /** Of this process alone: a plain digest of a short secret could be guessed. */
@@ -64,12 +62,15 @@ export function readSecret(answer: Answer, reading: Reading): VaultSecret {
 function versioned(
   text: Buffer,
   data: ReadonlyMap<string, JsonSpan>,
-  { engine, path }: Reading,
+  { isVersioned }: Reading,
 ): string | undefined {
-  if (engine === 'kv1' || engine === 'other' || !path.includes('/data/')) return undefined
+  if (isVersioned === false) return undefined
   const metadata = membersOf(text, data.get('metadata'))
   const number = numberOf(text, metadata.get('version'))
-  if (number === undefined || !data.has('data')) return undefined
+  if (number === undefined || !data.has('data')) {
+    if (isVersioned === true && data.size > 0) throw new JsonError('no version', 0)
+    return undefined
+  }
   // Whoever deletes a secret with its metadata and writes it anew counts from 1 again.
   return `${number}@${textOf(text, metadata.get('created_time')) ?? ''}`
 }

@@ -8,6 +8,8 @@ export type Engine = 'kv1' | 'kv2' | 'other' | 'hidden'
 /** How a secret is asked for. */
 export interface ReadPlan {
   readonly engine: Engine
+  /** Whether the answer is one version of a secret, with what is known of it; undefined: see what comes. */
+  readonly isVersioned: boolean | undefined
   /** As policies name it. */
   readonly path: string
   /** As it goes into the request line. */
@@ -23,7 +25,8 @@ const KEEPERS: ReadonlySet<string> = new Set(['kv', 'generic', 'cubbyhole'])
 export function planRead(ref: SecretRef, mount: Mount | undefined): ReadPlan {
   const engine = engineOf(mount)
   const path = engine === 'kv2' ? kv2Path(ref.secret, mount?.path ?? '') : ref.secret
-  if (ref.version !== undefined && !isVersioned(engine, path, mount)) {
+  const isVersioned = versioning(engine, path, mount)
+  if (ref.version !== undefined && isVersioned === false) {
     throw new LatchkeyError(
       'InvalidRequest',
       `"${ref.secret}" has no versions: leave version out, only KV version 2 engines keep them`,
@@ -39,6 +42,7 @@ export function planRead(ref: SecretRef, mount: Mount | undefined): ReadPlan {
   const query = ref.version === undefined ? '' : `?version=${ref.version}`
   return {
     engine,
+    isVersioned,
     path,
     target: encodePath(path) + query,
     body: ref.args === undefined ? undefined : argsBody(ref.args),
@@ -59,7 +63,7 @@ function kv2Path(secret: string, mountPath: string): string {
   return KV2_PREFIXES.has(first) && rest !== first ? secret : `${mountPath}data/${rest}`
 }
 
-function isVersioned(engine: Engine, path: string, mount: Mount | undefined): boolean {
-  if (engine === 'hidden') return path.includes('/data/')
-  return engine === 'kv2' && path.startsWith(`${mount?.path ?? ''}data/`)
+function versioning(engine: Engine, path: string, mount: Mount | undefined): boolean | undefined {
+  if (engine === 'kv2') return path.startsWith(`${mount?.path ?? ''}data/`)
+  return engine === 'hidden' && path.includes('/data/') ? undefined : false
 }

@@ -54,7 +54,7 @@ function readOnce(
   plan: ReadPlan,
   signal: AbortSignal,
 ): Promise<VaultSecret> {
-  const { engine, path, target, body } = plan
+  const { engine, isVersioned, path, target, body } = plan
   const isIssue = body !== undefined
   const asked: Asked = {
     source: settings.name,
@@ -73,7 +73,7 @@ function readOnce(
       // Elsewhere, each read may make a user or a certificate.
       isRepeatable: engine === 'kv1' || engine === 'kv2',
       decode: (answer) =>
-        readSecret(answer, { engine, path, isPinned, nowMs: clock.now(), digestKey }),
+        readSecret(answer, { engine, isVersioned, path, isPinned, nowMs: clock.now(), digestKey }),
       refuse: (refused, answer) => readRefusal(refused, answer, ref, plan, asked),
     },
     signal,
