@@ -49,8 +49,11 @@ async function startWorld(t: ExecutionContext): Promise<World> {
     objects.grant({ ...grant, verbs: ['get', 'watch'] })
     canaries.change(name)
   }
-  const daemon = await SideProcess.start({ side: 'daemon', config, nodeName, kubeconfigFile })
-  const host = await SideProcess.start({ side: 'host', config, nodeName, kubeconfigFile })
+  const common = { config, nodeName, kubeconfigFile }
+  const [daemon, host] = await Promise.all([
+    SideProcess.start({ side: 'daemon', ...common }),
+    SideProcess.start({ side: 'host', ...common }),
+  ])
   t.teardown(async () => {
     await cluster.kubelet.drain().catch(() => undefined)
     await Promise.all([host.stop(), daemon.stop()])
@@ -126,6 +129,7 @@ function memoryTest(title: string, implementation: (t: ExecutionContext) => Prom
 memoryTest(
   'what was a service account’s is gone from both sides when its last pod has left',
   async (t) => {
+    t.timeout(180_000)
     const world = await startWorld(t)
     const { daemon, host, cluster } = world
     const pods = [
