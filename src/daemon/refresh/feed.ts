@@ -31,8 +31,12 @@ const SPREAD = 0.1
 /** Until a watch that has come to its end is opened again: at once, but not all of a node's together. */
 const REOPEN = { afterMs: 500, spread: 0.9 }
 const TRY_WATCH_AGAIN_MS = 10 * 60_000
-/** A watch begins with what is there; a known secret that does not show up in this time is gone. */
-const FIRST_EVENT_MS = 10_000
+/**
+ * A watch begins with what is there; a known secret that does not show up in this time is gone. Longer than
+ * a call to the API server may take (kubernetes.timeout, unless it is set higher), so that one which does
+ * not answer at all is not taken for that.
+ */
+const FIRST_EVENT_MS = 12_000
 /** Watches in a row that brought nothing and ended early; after them looks go on beside the attempts. */
 const MAX_FRUITLESS = 3
 /** A watch that lasted this long does its work, even where nothing happened. */

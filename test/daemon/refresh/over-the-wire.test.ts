@@ -10,7 +10,7 @@ import { until } from '../../support/until.ts'
 import type { Answer } from '../kube/api-server.ts'
 import { serve } from '../kube/kube-world.ts'
 import { PROTOBUF, secretBytes, statusJson } from '../kube/kubernetes-bytes.ts'
-import { JSON_TYPE, eventLine } from '../kube/watching.ts'
+import { JSON_TYPE, errorLine, eventLine } from '../kube/watching.ts'
 import { itemOf, textOf } from '../sources/values.ts'
 import { workloadOf } from '../sources/workloads.ts'
 
@@ -61,9 +61,9 @@ async function worldOf(t: ExecutionContext, mayWatch: boolean) {
       t.teardown(stop)
       return { heard, stop }
     },
-    change(password: string) {
-      Object.assign(secret, { resourceVersion: '2', password })
-      for (const watch of watches) watch.write(eventLine('MODIFIED', '2'))
+    change(password: string, resourceVersion = '2') {
+      Object.assign(secret, { resourceVersion, password })
+      for (const watch of watches) watch.write(eventLine('MODIFIED', resourceVersion))
     },
   }
 }
@@ -91,6 +91,46 @@ test('a change on a real connection is noticed and fetched, and the watch ends w
   t.is(heard.notices, 1, 'what was known already is no notice')
   t.is(on.feeds.size, 0)
 })
+
+for (const [what, end] of [
+  [
+    'a version that is too old (410)',
+    (watch: Answer) => {
+      watch.write(errorLine(410))
+    },
+  ],
+  [
+    'its time being over',
+    (watch: Answer) => {
+      watch.end()
+    },
+  ],
+  [
+    'a restart of the API server',
+    (watch: Answer) => {
+      watch.cut()
+    },
+  ],
+] as const) {
+  test(`a watch that ends by ${what} is opened again, and what changed in between arrives`, async (t) => {
+    const on = await worldOf(t, true)
+    const { heard } = on.listen('1')
+    await until(() => on.watches.length === 1, { what: 'the watch' })
+    // Nobody tells of it, as no watch is open.
+    on.watches.splice(0).forEach(end)
+    on.change('two')
+    await until(() => on.watches.length === 1, { what: 'the next watch' })
+    await until(() => heard.notices === 1, { what: 'the notice' })
+    const { files } = await on.look()
+    t.deepEqual(
+      files.map(({ data }) => textOf(data)),
+      ['two'],
+    )
+    on.change('three', '3')
+    await until(() => heard.notices === 2, { what: 'a notice of the next watch' })
+    t.pass()
+  })
+}
 
 test('a pod that may get and not watch is told to look, and asks to watch only once', async (t) => {
   const on = await worldOf(t, false)
