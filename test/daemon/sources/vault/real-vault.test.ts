@@ -1,0 +1,29 @@
+import test from 'ava'
+import { CONTRACT } from './contract.ts'
+import { furnishRealWorld, type RealWorld } from './real-world.ts'
+
+/*
+ * The same cases on a real server, so that the double cannot drift from it:
+ *   VAULT_DISABLE_MLOCK=1 vault server -dev -dev-root-token-id=root -dev-listen-address=127.0.0.1:18200
+ *   VAULT_ADDR=http://127.0.0.1:18200 VAULT_TOKEN=root npx ava test/daemon/sources/vault/real-vault.test.ts
+ */
+const address = process.env['VAULT_ADDR']
+const rootToken = process.env['VAULT_TOKEN'] ?? 'root'
+
+if (address === undefined) {
+  test.skip('on a real Vault: the whole contract (skipped: VAULT_ADDR names no dev server)', () =>
+    undefined)
+} else {
+  let world: RealWorld | undefined
+  test.before(async () => {
+    world = await furnishRealWorld({ address, rootToken })
+  })
+  test.after.always(() => world?.close())
+  for (const { title, run } of CONTRACT) {
+    // One after the other: the case about the audit log looks for its own call among all.
+    test.serial(`on a real Vault: ${title}`, async (t) => {
+      if (world === undefined) throw new Error('not furnished')
+      await run(t, world)
+    })
+  }
+}

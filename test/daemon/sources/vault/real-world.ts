@@ -1,0 +1,176 @@
+import { randomUUID } from 'node:crypto'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { systemClock } from '../../../../src/core/clock.ts'
+import type { SecretBytes } from '../../../../src/core/secret-bytes.ts'
+import type { FinishedCall } from '../../../../src/daemon/sources/vault/caller.ts'
+import { createVaultApi, type VaultApi } from '../../../../src/daemon/sources/vault/vault-api.ts'
+import { until } from '../../../support/until.ts'
+import type { AuditedCall, VaultAdmin, VaultWorld } from './contract.ts'
+import { settingsFor } from './double-world.ts'
+import { ISSUER, JwtIssuer } from './pod-jwt.ts'
+
+export interface RealVault {
+  /** http on loopback: a dev server. */
+  readonly address: string
+  readonly rootToken: string
+}
+
+export interface RealWorld extends VaultWorld {
+  close(): Promise<void>
+}
+
+const POLICY = `
+path "kv1/shop/*"          { capabilities = ["read", "update"] }
+path "kv2/data/shop/*"     { capabilities = ["read", "update"] }
+path "leased/shop/*"       { capabilities = ["read"] }
+path "pki/issue/web"       { capabilities = ["read", "update"] }
+path "nowhere/*"           { capabilities = ["read"] }
+path "sys/leases/revoke"   { capabilities = ["update"] }
+`
+
+/** Furnishes a dev server for the contract: engines, policies, the jwt method with a key of our own, an audit log. */
+export async function furnishRealWorld(vault: RealVault): Promise<RealWorld> {
+  const issuer = new JwtIssuer()
+  const folder = mkdtempSync(join(tmpdir(), 'latchkey-vault-'))
+  const auditFile = join(folder, 'audit.log')
+  const root = rootCalls(vault)
+  await mountEngines(root)
+  await enableLogins(root, issuer)
+  await root.write('sys/audit/latchkey', { type: 'file', options: { file_path: auditFile } })
+
+  const apis: VaultApi[] = []
+  const calls: FinishedCall[] = []
+  return {
+    calls,
+    admin: adminOf(root, auditFile),
+    api(changes = {}) {
+      const onCall = (call: FinishedCall): void => void calls.push(call)
+      const settings = settingsFor(vault.address, changes)
+      const api = createVaultApi({ ...settings, clock: systemClock, onCall })
+      apis.push(api)
+      return api
+    },
+    jwt: (wishes) => issuer.issue(wishes),
+    uniqueName: () => randomUUID(),
+    async close() {
+      for (const api of apis) api.close()
+      await root.call('DELETE', 'sys/audit/latchkey')
+      rmSync(folder, { recursive: true, force: true })
+    },
+  }
+}
+
+interface RootCalls {
+  /** The answer's body; undefined where there is nothing. Throws for any other refusal. */
+  readonly call: (method: string, path: string, body?: object) => Promise<unknown>
+  readonly write: (path: string, body: object) => Promise<unknown>
+}
+
+function rootCalls({ address, rootToken }: RealVault): RootCalls {
+  const call = async (method: string, path: string, body?: object): Promise<unknown> => {
+    const response = await fetch(`${address}/v1/${path}`, {
+      method,
+      headers: { 'x-vault-token': rootToken },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    })
+    const text = await response.text()
+    if (response.status === 404) return undefined
+    if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${text}`)
+    return text === '' ? undefined : (JSON.parse(text) as unknown)
+  }
+  return { call, write: (path, body) => call('POST', path, body) }
+}
+
+async function mountEngines({ call, write }: RootCalls): Promise<void> {
+  const engines = {
+    kv1: { type: 'kv', options: { version: '1' } },
+    kv2: { type: 'kv', options: { version: '2' } },
+    leased: { type: 'kv', options: { version: '1', leased_passthrough: 'true' } },
+    pki: { type: 'pki', config: { max_lease_ttl: '87600h' } },
+  }
+  for (const [path, engine] of Object.entries(engines)) {
+    await call('DELETE', `sys/mounts/${path}`)
+    await write(`sys/mounts/${path}`, engine)
+  }
+  await write('pki/root/generate/internal', { common_name: 'latchkey contract', ttl: '1000h' })
+  await write('pki/roles/web', {
+    allowed_domains: ['shop'],
+    allow_subdomains: true,
+    key_type: 'ec',
+    key_bits: 256,
+    max_ttl: '24h',
+  })
+  const isReady = (): Promise<boolean> =>
+    write('kv2/data/ready', { data: {} }).then(
+      () => true,
+      () => false,
+    )
+  await until(isReady, { what: 'the KV version 2 engine' })
+}
+
+async function enableLogins({ call, write }: RootCalls, issuer: JwtIssuer): Promise<void> {
+  await write('sys/policies/acl/api', { policy: POLICY })
+  await call('DELETE', 'sys/auth/jwt')
+  await write('sys/auth/jwt', { type: 'jwt' })
+  const jwt_validation_pubkeys = [issuer.publicKeyPem]
+  await write('auth/jwt/config', { jwt_validation_pubkeys, bound_issuer: ISSUER })
+  const bound = {
+    role_type: 'jwt',
+    bound_audiences: ['vault'],
+    user_claim: 'sub',
+    bound_claims: {
+      '/kubernetes.io/namespace': 'shop',
+      '/kubernetes.io/serviceaccount/name': 'api',
+    },
+    claim_mappings: { '/kubernetes.io/pod/name': 'pod' },
+    token_policies: ['api'],
+    token_ttl: '10m',
+    token_max_ttl: '24h',
+  }
+  await write('auth/jwt/role/api', bound)
+  await write('auth/jwt/role/short', { ...bound, token_ttl: '20s', token_max_ttl: '20s' })
+  await write('auth/jwt/role/batch', { ...bound, token_type: 'batch' })
+  await write('auth/jwt/role/nothing', { ...bound, token_policies: [] })
+}
+
+function adminOf({ call, write }: RootCalls, auditFile: string): VaultAdmin {
+  const done = (work: Promise<unknown>): Promise<void> => work.then(() => undefined)
+  return {
+    putKv1: (path, data) => done(write(`kv1/${path}`, data)),
+    putKv2: (path, data) => done(write(`kv2/data/${path}`, { data })),
+    deleteKv2: (path, version) => done(write(`kv2/delete/${path}`, { versions: [version] })),
+    destroyKv2: (path, version) => done(write(`kv2/destroy/${path}`, { versions: [version] })),
+    forgetKv2: (path) => done(call('DELETE', `kv2/metadata/${path}`)),
+    putLeased: (path, data) => done(write(`leased/${path}`, data)),
+    endSession: (token: SecretBytes) =>
+      done(write('auth/token/revoke', { token: token.use((bytes) => bytes.toString()) })),
+    async livingLeases(prefix) {
+      const answer = (await call('LIST', `sys/leases/lookup/${prefix}`)) as
+        { readonly data: { readonly keys: readonly string[] } } | undefined
+      return answer?.data.keys.length ?? 0
+    },
+    audited: (callId) => Promise.resolve(findAudited(auditFile, callId)),
+  }
+}
+
+interface AuditLine {
+  readonly type: string
+  readonly auth?: { readonly metadata?: { readonly pod?: string } }
+  readonly request: {
+    readonly id: string
+    readonly headers?: Readonly<Record<string, readonly string[]>>
+  }
+}
+
+function findAudited(auditFile: string, callId: string): AuditedCall | undefined {
+  for (const text of readFileSync(auditFile, 'utf8').split('\n')) {
+    if (text === '') continue
+    const { type, auth, request } = JSON.parse(text) as AuditLine
+    if (type === 'response' && request.headers?.['x-correlation-id']?.[0] === callId) {
+      return { requestId: request.id, pod: auth?.metadata?.pod }
+    }
+  }
+  return undefined
+}
