@@ -42,6 +42,10 @@ export interface ClusterNode {
   importImage(archive: string, signal?: AbortSignal): Promise<void>
   /** Sends a signal to the first process of a container; `id` as in its status, with containerd://. */
   killContainer(id: string, signalName: NodeJS.Signals): Promise<void>
+  /** Runs a command in a container, as `kubectl exec` would if there were a kubelet. */
+  execContainer(id: string, command: readonly string[]): Promise<CommandOutput>
+  /** Kills every process of a pod, its sandbox's included, as nobody but a node's owner can. */
+  endPod(uid: string): Promise<void>
 }
 
 /** Waits until the API server answers; also after a restart of it. */

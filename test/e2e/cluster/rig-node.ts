@@ -1,8 +1,9 @@
+import { randomUUID } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 import type { ClusterNode } from './cluster.ts'
-import { run } from './command.ts'
+import { capture, run } from './command.ts'
 import type { Seal } from './seal.ts'
 import { inside } from './seal.ts'
 import { describeService } from './service.ts'
@@ -62,6 +63,19 @@ export function openRigNode(description: RigDescription): ClusterNode {
       const task = id.replace('containerd://', '')
       const command = [...CTR, 'task', 'kill', '-s', signalName, task]
       await run(inside(seal, command), { label: command.join(' ') })
+    },
+    execContainer(id, words) {
+      const exec = ['task', 'exec', '--exec-id', `e2e-${randomUUID()}`]
+      const command = [...CTR, ...exec, id.replace('containerd://', ''), ...words]
+      return run(inside(seal, command), { label: words.join(' ') })
+    },
+    async endPod(uid) {
+      const filter = `labels."io.kubernetes.pod.uid"==${uid}`
+      const ids = await capture(inside(seal, [...CTR, 'containers', 'ls', '-q', filter]))
+      for (const id of ids.split('\n').filter(Boolean)) {
+        const command = [...CTR, 'task', 'kill', '-s', 'SIGKILL', '--all', id]
+        await run(inside(seal, command), { label: command.join(' ') })
+      }
     },
   }
 }

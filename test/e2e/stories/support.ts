@@ -204,12 +204,14 @@ export async function crashContainer(
   return place.waitForPodThat(`${container} to be restarted`, podName, isBack, withinMs)
 }
 
-/**
- * Kills kubelet and starts it again. Returns when it knows its pods: before that it answers exec
- * with "pod does not exist".
- */
+/** Kills kubelet and starts it again; see `startKubelet`. */
 export async function restartKubelet(node: ClusterNode): Promise<void> {
   await node.kubelet.kill()
+  await startKubelet(node)
+}
+
+/** Returns when it knows its pods: before that it answers exec with "pod does not exist". */
+export async function startKubelet(node: ClusterNode): Promise<void> {
   node.kubelet.start()
   const path = `/api/v1/nodes/${cluster.nodeName}/proxy/pods`
   await until(
