@@ -2,11 +2,11 @@ import test from 'ava'
 import { HOUR_MS, MINUTE_MS, OutageWorld } from './outage-world.ts'
 
 /**
- * A call a second, give or take a half of it, and what was under way already. Without a bound for the node a
- * hundred volumes would bring about 460 calls in a minute.
+ * A call every two seconds for a namespace, give or take a half of that. Without this bound its hundred volumes
+ * would bring about 460 calls in a minute.
  */
-const MOST_IN_A_MINUTE = 75
-const MOST_IN_A_SECOND = 8
+const MOST_IN_A_MINUTE = 40
+const MOST_IN_A_SECOND = 4
 
 for (const { what, state, mayWatch, volumes, awayMs } of [
   { what: 'refuses', state: 'away', mayWatch: true, volumes: 100, awayMs: HOUR_MS },

@@ -16,9 +16,12 @@ class World {
   readonly spared = spareSource(this.source, { clock: this.clock, random: () => 0.5 })
 
   /** Answers why it failed, or that it was fine; the source, if it is asked, fails for `reason`. */
-  async fetch(reason: Reason | undefined, afterMs = 0): Promise<Reason | undefined> {
+  async fetch(
+    reason: Reason | undefined,
+    { afterMs = 0, as = workloadOf(), secret = 'db' } = {},
+  ): Promise<Reason | undefined> {
     const before = this.source.asked.length
-    const answer = this.spared.fetch(workloadOf(), 'db', signal).then(
+    const answer = this.spared.fetch(as, secret, signal).then(
       () => undefined,
       (thrown: unknown) => LatchkeyError.from(thrown).reason,
     )
@@ -47,11 +50,11 @@ test('a source that is there is asked each time', async (t) => {
   t.is(on.asked, 20)
 })
 
-test('a source that is away is asked once a second, and the others hear what the last one heard', async (t) => {
+test('a source that is away is asked every two seconds, and the others hear what the last one heard', async (t) => {
   const on = new World()
   await on.loseIt('SourceUnavailable')
   t.is(on.asked, 5)
-  for (let tenth = 0; tenth < 100; tenth += 1) {
+  for (let tenth = 0; tenth < 200; tenth += 1) {
     t.is(await on.fetch('SourceUnavailable'), 'SourceUnavailable')
     await on.clock.advance(100)
   }
@@ -62,7 +65,7 @@ test('the first answer ends it, for all at once', async (t) => {
   const on = new World()
   await on.loseIt()
   t.is(await on.fetch(undefined), 'KubeUnavailable')
-  await on.clock.advance(1_000)
+  await on.clock.advance(2_000)
   t.is(await on.fetch(undefined), undefined)
   for (let time = 0; time < 10; time += 1) t.is(await on.fetch(undefined), undefined)
 })
@@ -88,19 +91,42 @@ for (const neither of ['TokenMissing', 'Overloaded', 'ShuttingDown'] as const) {
     for (let time = 0; time < 10; time += 1) t.is(await on.fetch(neither), neither)
     await on.loseIt()
     const { asked } = on
-    await on.clock.advance(1_000)
+    await on.clock.advance(2_000)
     t.is(await on.fetch(neither), neither)
     t.is(await on.fetch(undefined), 'KubeUnavailable')
     t.is(on.asked, asked + 1)
   })
 }
 
+test('what fails for one namespace is tried for another', async (t) => {
+  const on = new World()
+  const as = workloadOf({ namespace: 'bank' })
+  await on.loseIt()
+  t.is(await on.fetch(undefined), 'KubeUnavailable')
+  t.is(await on.fetch(undefined, { as }), undefined)
+  t.is(
+    await on.fetch(undefined),
+    'KubeUnavailable',
+    'nor does the answer to one speak for the other',
+  )
+})
+
+test('what has not failed is tried, and an answer to it is one for the whole namespace', async (t) => {
+  const on = new World()
+  await on.loseIt()
+  t.is(await on.fetch('KubeUnavailable', { secret: 'web' }), 'KubeUnavailable')
+  t.is(on.asked, 6, 'once')
+  t.is(await on.fetch(undefined, { secret: 'web' }), 'KubeUnavailable')
+  t.is(on.asked, 6)
+  t.is(await on.fetch(undefined, { as: workloadOf({ serviceAccount: 'web' }) }), undefined)
+  t.is(await on.fetch(undefined), undefined)
+})
+
 test('a fetch that is given up at once is no failure, one that was waited for is', async (t) => {
   const on = new World()
   for (let time = 0; time < 10; time += 1) await on.fetch('Timeout')
   t.is(await on.fetch(undefined), undefined)
-  for (let time = 0; time < 5; time += 1) await on.fetch('Timeout', 1_000)
-  t.is(await on.fetch('Timeout'), 'Timeout', 'a second is over, so this one asks')
+  for (let time = 0; time < 5; time += 1) await on.fetch('Timeout', { afterMs: 1_000 })
   t.is(await on.fetch(undefined), 'Timeout')
 })
 
@@ -139,7 +165,7 @@ test('watches and fetches know of each other', async (t) => {
   t.is(watched.opened.length, 5)
   const { message } = await t.throwsAsync(spared.fetch(workloadOf(), 'db', signal))
   t.is(message, 'as told')
-  await clock.advance(1_000)
+  await clock.advance(2_000)
   watched.onOpen = (open) => open.present('1')
   t.is(await watch(), 'began')
   t.is(await watch(), 'began')
