@@ -1,4 +1,4 @@
-import { rejectOnAbort } from '../../../core/deadline.ts'
+import { waitFor } from './shared-wait.ts'
 
 /** An engine and where it is mounted. */
 export interface Mount {
@@ -40,7 +40,7 @@ export class Mounts {
       if (known !== undefined || this.#hidden.has(path)) return known
       const asking = this.#asking.get(first)
       if (asking === undefined) return this.#askFor(path, first, signal)
-      await Promise.race([rejectOnAbort(signal), asking])
+      await waitFor(asking, signal)
     }
   }
 

@@ -1,8 +1,8 @@
 import { Backoff, jittered } from '../../../core/backoff.ts'
 import { sleep, type Clock } from '../../../core/clock.ts'
-import { rejectOnAbort } from '../../../core/deadline.ts'
 import { LatchkeyError } from '../../../core/errors.ts'
 import { Limiter } from '../../../core/limiter.ts'
+import { waitFor } from './shared-wait.ts'
 import { TokenBucket } from './token-bucket.ts'
 import { VaultError } from './vault-error.ts'
 
@@ -77,7 +77,7 @@ export class Pace {
       if (remainingMs > PATIENCE_MS) throw this.#again(closed.why, remainingMs)
       if (remainingMs > 0) await sleep(this.#clock, remainingMs, signal)
       else if (this.#trial === undefined) return
-      else await Promise.race([rejectOnAbort(signal), this.#trial])
+      else await waitFor(this.#trial, signal)
     }
   }
 

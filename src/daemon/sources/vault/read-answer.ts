@@ -44,11 +44,10 @@ export function readSecret(answer: Answer, reading: Reading): VaultSecret {
   if (content?.kind !== 'object') {
     throw new LatchkeyError('SecretNotFound', `"${reading.path}" holds nothing to deliver`)
   }
+  const fields = [...membersOf(text, content)]
   const json = SecretBytes.copyOf(text.subarray(content.start, content.end))
   return {
-    entries: new Map(
-      [...membersOf(text, content)].map(([name, span]) => [name, secretOf(text, span)]),
-    ),
+    entries: new Map(fields.map(([name, span]) => [name, secretOf(text, span)])),
     json,
     version: kv2 ?? digestOf(json, reading.digestKey),
     lease: leaseOf(answer),

@@ -1,11 +1,11 @@
 import { Backoff, jittered } from '../../../core/backoff.ts'
 import type { Clock } from '../../../core/clock.ts'
-import { rejectOnAbort } from '../../../core/deadline.ts'
 import { LatchkeyError, type Reason } from '../../../core/errors.ts'
 import type { SecretBytes } from '../../../core/secret-bytes.ts'
 import { LongTimer } from './long-timer.ts'
 import { SessionShelf, type LiveSession } from './session-shelf.ts'
 import { OfferedTokens } from './session-tokens.ts'
+import { waitFor } from './shared-wait.ts'
 import type { Session, VaultApi } from './vault-api.ts'
 import { isTrouble } from './vault-error.ts'
 
@@ -125,13 +125,7 @@ export class SharedSession {
     signal.throwIfAborted()
     const { current } = this.#shelf
     if (current !== undefined && current.expiresAtMs > this.#options.clock.now()) return current
-    const left = new AbortController()
-    try {
-      const either = AbortSignal.any([signal, left.signal])
-      return await Promise.race([rejectOnAbort(either), this.#renew()])
-    } finally {
-      left.abort()
-    }
+    return waitFor(this.#renew(), signal)
   }
 
   /** A login for all who wait for one. */

@@ -9,6 +9,7 @@ export type Policy = Readonly<Record<string, readonly Capability[]>>
 export interface Role {
   readonly audience: string
   readonly namespace: string
+  /** `*` for any. */
   readonly serviceAccount: string
   readonly policies: readonly string[]
   readonly ttlMs: number

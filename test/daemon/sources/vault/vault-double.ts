@@ -165,7 +165,8 @@ export class VaultDouble {
         'error validating token: invalid audience (aud) claim: audience claim does not match any expected audience',
       )
     }
-    if (claims.namespace !== role.namespace || claims.serviceAccount !== role.serviceAccount) {
+    const isBound = role.serviceAccount === '*' || role.serviceAccount === claims.serviceAccount
+    if (claims.namespace !== role.namespace || !isBound) {
       return refused(
         'error validating claims: claim "/kubernetes.io/namespace" does not match any associated bound claim values',
       )
