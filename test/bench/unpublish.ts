@@ -1,7 +1,8 @@
+import { fork } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { cpus, release, totalmem, loadavg } from 'node:os'
 import { parseArgs } from 'node:util'
-import { startCrowdedNode, type CrowdedNode } from '../support/crowded-node.ts'
+import { createCaller, startCrowdedHost, type Caller } from '../support/crowded-node.ts'
 import { enterOwnNamespace } from '../support/own-namespace.ts'
 
 /*
@@ -20,7 +21,6 @@ const BURSTS = 4
 /** kubelet publishes by a few workers at once. */
 const PUBLISHES_AT_ONCE = 25
 
-/** Milliseconds. */
 interface Spread {
   readonly p50: number
   readonly p99: number
@@ -31,33 +31,50 @@ const { values } = parseArgs({
   options: {
     volumes: { type: 'string', default: '250' },
     rounds: { type: 'string', default: '400' },
+    // The caller is a process of its own, as kubelet is; where it finds the socket.
+    kubelet: { type: 'string' },
   },
 })
-if (!enterOwnNamespace()) throw new Error('needs root, to mount')
-// A short path, for a socket lies below it.
-const kubeletRoot = mkdtempSync('/tmp/lk-')
-const node = await startCrowdedNode(kubeletRoot, FILES)
-try {
-  const volumes = Number(values.volumes)
-  const oneByOne = await measureOneByOne(node, volumes, Number(values.rounds))
-  const atOnce = await measureAtOnce(node, volumes)
-  print({ bench: 'unpublish', volumes, unit: 'ms', oneByOne, allAtOnce: atOnce })
-  print({
-    machine: cpus()[0]?.model ?? 'unknown',
-    cores: cpus().length,
-    memoryGiB: Math.round(totalmem() / 2 ** 30),
-    kernel: release(),
-    node: process.version,
-    load: loadavg()[0]?.toFixed(1),
-  })
-} finally {
-  await node.stop()
-  rmSync(kubeletRoot, { recursive: true, force: true })
+const volumes = Number(values.volumes)
+const rounds = Number(values.rounds)
+if (values.kubelet === undefined) await runHost()
+else await runKubelet(createCaller(values.kubelet))
+
+async function runHost(): Promise<void> {
+  if (!enterOwnNamespace()) throw new Error('needs root, to mount')
+  // A short path, for a socket lies below it.
+  const kubeletRoot = mkdtempSync('/tmp/lk-')
+  const host = await startCrowdedHost(kubeletRoot, FILES)
+  try {
+    const kubelet = fork(import.meta.filename, [...process.argv.slice(2), '--kubelet', kubeletRoot])
+    const before = cpuNowMs()
+    await new Promise((resolve) => kubelet.once('exit', resolve))
+    const cpuMs = (cpuNowMs() - before) / (2 * ((BURSTS + 1) * volumes + rounds))
+    print({ hostCpuMsPerCall: rounded(cpuMs), note: 'publishes and unpublishes together' })
+    print({
+      machine: cpus()[0]?.model ?? 'unknown',
+      cores: cpus().length,
+      memoryGiB: Math.round(totalmem() / 2 ** 30),
+      kernel: release(),
+      node: process.version,
+      load: rounded(loadavg()[0] ?? 0),
+    })
+  } finally {
+    await host.stop()
+    rmSync(kubeletRoot, { recursive: true, force: true })
+  }
+}
+
+async function runKubelet(caller: Caller): Promise<void> {
+  const oneByOne = await measureOneByOne(caller)
+  const allAtOnce = await measureAtOnce(caller)
+  print({ bench: 'unpublish', volumes, unit: 'ms', oneByOne, allAtOnce })
+  process.disconnect()
 }
 
 /** All volumes are mounted at each call: what goes comes again. */
-async function measureOneByOne(on: CrowdedNode, volumes: number, rounds: number): Promise<Spread> {
-  await publishAll(on, volumes)
+async function measureOneByOne(on: Caller): Promise<Spread> {
+  await publishAll(on)
   const tookMs: number[] = []
   for (let round = 0; round < rounds; round += 1) {
     const index = (round * 7) % volumes
@@ -68,17 +85,17 @@ async function measureOneByOne(on: CrowdedNode, volumes: number, rounds: number)
   return spread(tookMs)
 }
 
-async function measureAtOnce(on: CrowdedNode, volumes: number): Promise<Spread> {
+async function measureAtOnce(on: Caller): Promise<Spread> {
   const tookMs: number[] = []
   for (let burst = 0; burst < BURSTS; burst += 1) {
-    await publishAll(on, volumes)
+    await publishAll(on)
     const burstMs = indexes(volumes).map((index) => timed(() => on.unpublish(index)))
     tookMs.push(...(await Promise.all(burstMs)))
   }
   return spread(tookMs)
 }
 
-async function publishAll(on: CrowdedNode, volumes: number): Promise<void> {
+async function publishAll(on: Caller): Promise<void> {
   for (let first = 0; first < volumes; first += PUBLISHES_AT_ONCE) {
     const some = indexes(volumes).slice(first, first + PUBLISHES_AT_ONCE)
     await Promise.all(some.map((index) => on.publish(index)))
@@ -91,13 +108,22 @@ async function timed(work: () => Promise<void>): Promise<number> {
   return performance.now() - startedMs
 }
 
+function cpuNowMs(): number {
+  const { user, system } = process.cpuUsage()
+  return (user + system) / 1000
+}
+
 function spread(tookMs: readonly number[]): Spread {
   const sorted = tookMs.toSorted((a, b) => a - b)
   const at = (part: number): number => {
     const value = sorted[Math.min(sorted.length - 1, Math.floor(part * sorted.length))] ?? 0
-    return Math.round(value * 10) / 10
+    return rounded(value)
   }
   return { p50: at(0.5), p99: at(0.99), max: at(1) }
+}
+
+function rounded(ms: number): number {
+  return Math.round(ms * 100) / 100
 }
 
 function indexes(count: number): readonly number[] {

@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, readlinkSync } from '
 import { dirname } from 'node:path'
 import type { ExecutionContext } from 'ava'
 import { unmountLazily } from '../../src/syscalls/mount-api.ts'
-import { startCrowdedNode } from '../support/crowded-node.ts'
+import { createCaller, startCrowdedHost } from '../support/crowded-node.ts'
 import { mountTest } from '../support/mount-namespace.ts'
 import { tempDir } from '../support/temp-dir.ts'
 import { mountsBelow } from '../support/tmpfs-world.ts'
@@ -14,12 +14,12 @@ const ALL = Array.from({ length: VOLUMES }, (_, index) => index)
 
 async function crowdedNode(t: ExecutionContext) {
   const kubeletRoot = tempDir(t)
-  const node = await startCrowdedNode(kubeletRoot, { password: 'hunter2', 'deep/key': 'k' })
+  const host = await startCrowdedHost(kubeletRoot, { password: 'hunter2', 'deep/key': 'k' })
   t.teardown(async () => {
-    await node.stop()
+    await host.stop()
     for (const { mountPoint } of mountsBelow(kubeletRoot)) unmountLazily(mountPoint)
   })
-  return { node, kubeletRoot }
+  return { node: createCaller(kubeletRoot), kubeletRoot }
 }
 
 mountTest(

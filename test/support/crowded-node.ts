@@ -18,23 +18,26 @@ const MAX_VOLUME_BYTES = 4 * 1024 * 1024
 const CALL_TIMEOUT_MS = 120_000
 const TOKENS_KEY = 'csi.storage.k8s.io/serviceAccount.tokens'
 
-export interface CrowdedNode {
+export interface CrowdedHost {
+  stop(): Promise<void>
+}
+
+/** kubelet's part: each call over a connection of its own. Throws: Error, with the driver's words. */
+export interface Caller {
   /** Volume `index`, each of a pod of its own. */
   volume(index: number): VolumeRef
-  /** As kubelet does, each call over a connection of its own. Throws: Error, with the driver's words. */
   publish(index: number): Promise<void>
   unpublish(index: number): Promise<void>
-  stop(): Promise<void>
 }
 
 /**
  * The host side on real tmpfs behind its real CSI socket, for a process in a mount namespace of its own. Its
  * daemon answers every volume at once, with these files.
  */
-export async function startCrowdedNode(
+export async function startCrowdedHost(
   kubeletRoot: string,
   files: Readonly<Record<string, string>>,
-): Promise<CrowdedNode> {
+): Promise<CrowdedHost> {
   const log = createLogger({ level: 'silent', side: 'host' })
   const volumes = new Volumes({
     store: tmpfsStore(kubeletRoot),
@@ -68,6 +71,15 @@ export async function startCrowdedNode(
     onRegistration: () => undefined,
     admits: () => true,
   })
+  return {
+    async stop() {
+      volumes.stop()
+      await server.stop()
+    },
+  }
+}
+
+export function createCaller(kubeletRoot: string): Caller {
   const client = new CsiClient(systemClock)
   const call = {
     socketPath: csiSocketPath(kubeletRoot, DRIVER),
@@ -84,10 +96,6 @@ export async function startCrowdedNode(
     },
     async unpublish(index) {
       succeed(await client.unpublish(call, volume(index)))
-    },
-    async stop() {
-      volumes.stop()
-      await server.stop()
     },
   }
 }
