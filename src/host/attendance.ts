@@ -5,6 +5,7 @@ export class Attendance {
   #visits = 0
   #isAsked = false
   #isPodGone = false
+  #unreadable: string | undefined
 
   /** Counts up with every publish and republish: the same number twice, and nobody came in between. */
   get visits(): number {
@@ -21,6 +22,15 @@ export class Attendance {
     this.#visits += 1
     this.#isAsked = false
     this.#isPodGone = false
+    this.#unreadable = undefined
+  }
+
+  /** A visit that cannot be read, and why. Answers whether that is news: kubelet comes every minute. */
+  noteUnreadableVisit(why: string): boolean {
+    const isNews = this.#unreadable !== why
+    this.noteVisit()
+    this.#unreadable = why
+    return isNews
   }
 
   noteQuestion(): void {

@@ -2,7 +2,8 @@ import type { Clock } from '../core/clock.ts'
 import { LatchkeyError } from '../core/errors.ts'
 import type { HostMetrics } from '../observability/host-metrics.ts'
 import type { Logger } from '../observability/log.ts'
-import type { Generation } from './contents.ts'
+import type { Contents__Output } from '../wire/gen/latchkey/mount/v1/Contents.ts'
+import { parseContents, wipeContents, type Generation } from './contents.ts'
 import type { Volume, VolumeStore } from './volume/volume-store.ts'
 
 export interface GenerationParts {
@@ -49,6 +50,18 @@ export class Generations {
     if (this.#digest === undefined) this.#create(generation)
     else this.#swap(generation)
     this.#digest = generation.digest
+  }
+
+  /** As `apply`, with what the daemon sent; zeroes it. Answers why not, where it could not be put in place. */
+  take(contents: Contents__Output, maxVolumeBytes: number): LatchkeyError | undefined {
+    try {
+      this.apply(parseContents(contents, maxVolumeBytes))
+      return undefined
+    } catch (thrown) {
+      return LatchkeyError.from(thrown)
+    } finally {
+      wipeContents(contents)
+    }
   }
 
   /** From here on nothing is written any more. */

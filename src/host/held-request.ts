@@ -29,15 +29,16 @@ export class HeldRequest {
     }
   }
 
-  hasFreshTokens(nowMs: number): boolean {
-    return this.#request?.tokens.some(({ expiresAtMs }) => expiresAtMs > nowMs) ?? false
-  }
-
-  /** A new stream's first word says all that there is. */
-  markTold(): void {
+  /**
+   * A new stream's first word says all that there is. Undefined: there is nothing to open the volume with,
+   * or with tokens that have expired; while nothing is mounted even those are tried, for the refusal.
+   */
+  takeForOpen(nowMs: number, isMounted: boolean): VolumeRequest | undefined {
     const tokens = this.#request?.tokens
     this.#toldTokens = tokens
     this.#greeting = { tokens }
+    const isFresh = tokens?.some(({ expiresAtMs }) => expiresAtMs > nowMs) ?? false
+    return isFresh || !isMounted ? this.#request : undefined
   }
 
   markAnswered(): void {

@@ -4,7 +4,8 @@ import type { ShimMessage } from '../wire/gen/latchkey/mount/v1/ShimMessage.ts'
 import type { Token } from '../wire/gen/latchkey/mount/v1/Token.ts'
 import type { Volume } from './volume/volume-store.ts'
 
-export function openMessage(request: VolumeRequest, holdMs: number): ShimMessage {
+/** `bookmark`: a copy, which is zeroed once the message is sent. */
+export function openMessage(request: VolumeRequest, holdMs: number, bookmark: Buffer): ShimMessage {
   return {
     open: {
       volumeId: request.volumeId,
@@ -14,6 +15,7 @@ export function openMessage(request: VolumeRequest, holdMs: number): ShimMessage
       attributes: Object.fromEntries(request.attributes),
       ...(request.fsGroup === undefined ? {} : { fsGroup: request.fsGroup }),
       holdMs,
+      bookmark,
     },
   }
 }
@@ -40,6 +42,15 @@ export function unmountedMessage(): ShimMessage {
 
 export function unattendedMessage(): ShimMessage {
   return { unattended: {} }
+}
+
+export function notedMessage(): ShimMessage {
+  return { noted: {} }
+}
+
+/** `bookmark`: a copy, which is zeroed once the message is sent. */
+export function farewellMessage(volumeId: string, bookmark: Buffer): ShimMessage {
+  return { farewell: { volumeId, bookmark } }
 }
 
 function toWireToken({ audience, token, expiresAtMs }: ServiceToken): Token {

@@ -1,18 +1,22 @@
-import { Backoff } from '../core/backoff.ts'
 import { sleep, type Clock } from '../core/clock.ts'
-import { LatchkeyError, type Reason } from '../core/errors.ts'
+import { LatchkeyError } from '../core/errors.ts'
 import { Pause } from '../core/pause.ts'
+import type { SecretBytes } from '../core/secret-bytes.ts'
 import type { VolumeRequest } from '../core/types.ts'
 import type { Logger } from '../observability/log.ts'
 import type { Contents__Output } from '../wire/gen/latchkey/mount/v1/Contents.ts'
+import type { DaemonMessage__Output } from '../wire/gen/latchkey/mount/v1/DaemonMessage.ts'
 import { Attendance } from './attendance.ts'
-import { parseContents, wipeContents } from './contents.ts'
+import { HeldBookmark } from './bookmark.ts'
 import type { DaemonLink, MountStream } from './daemon-link.ts'
 import { Generations, type GenerationParts } from './generations.ts'
 import { HeldRequest } from './held-request.ts'
+import { Readiness } from './readiness.ts'
+import { isDaemonAway, Retries } from './retries.ts'
 import {
   committedMessage,
   failedMessage,
+  notedMessage,
   openMessage,
   resumeMessage,
   tokensMessage,
@@ -28,24 +32,9 @@ export interface KeeperParts extends GenerationParts {
   readonly maxVolumeBytes: number
 }
 
-const RETRY_WHILE_PENDING = { firstMs: 50, maxMs: 500 }
-const RETRY_WHILE_MOUNTED = { firstMs: 200, maxMs: 30_000 }
 const FAREWELL_MS = 2_000
-
-/** kubelet's next republish wakes a parked volume; this bound only keeps the wait from being endless. */
-const PARKED_MS = 24 * 60 * 60_000
-
-/**
- * Refusals that hang on the tokens, or on another host process that has taken the volume over: asked again
- * when kubelet comes by, not before.
- */
-const WAITS_FOR_KUBELET: ReadonlySet<Reason> = new Set([
-  'TokenMissing',
-  'TokenRejected',
-  'PodMismatch',
-  'UnknownSession',
-  'OperationPending',
-])
+/** For giving back what the volume held at its sources; beyond it somebody else is asked. */
+const ACKNOWLEDGE_MS = 60_000
 
 /**
  * Keeps one volume: holds its stream to the daemon, puts in place what the daemon sends, and takes the
@@ -58,15 +47,16 @@ export class VolumeKeeper {
   readonly #parts: KeeperParts
   readonly #log: Logger
   readonly #generations: Generations
-  readonly #ready = Promise.withResolvers<void>()
+  readonly #ready = new Readiness()
   readonly #over = new AbortController()
   readonly #held: HeldRequest
+  readonly #bookmark = new HeldBookmark()
   #holdMs = 0
+  #attending = Promise.resolve()
   #stream: MountStream | undefined
   #lastError: LatchkeyError | undefined
-  /** What was last wrong with a republish; said once, for kubelet comes every minute. */
-  #unreadable: string | undefined
-  #isReady = false
+  #isLeaving = false
+  #isAcknowledged = false
   readonly #pause: Pause
 
   private constructor(
@@ -81,12 +71,6 @@ export class VolumeKeeper {
     this.#log = parts.log.child({ volumeId: volume.volumeId })
     this.#generations = new Generations(volume, digest, parts, this.#log)
     this.#pause = new Pause(parts.clock)
-    this.#ready.promise.then(
-      () => {
-        this.#isReady = true
-      },
-      () => undefined,
-    )
   }
 
   /** A new volume. `holdMs`: how long the daemon may wait for a Secret that is not there. */
@@ -94,7 +78,7 @@ export class VolumeKeeper {
     const { volumeId, targetPath, fsGroup } = request
     const keeper = new VolumeKeeper({ volumeId, targetPath, fsGroup }, request, undefined, parts)
     keeper.#holdMs = holdMs
-    void keeper.#attend()
+    keeper.#attending = keeper.#attend()
     return keeper
   }
 
@@ -102,7 +86,7 @@ export class VolumeKeeper {
   static adopt(volume: Volume, digest: Buffer, parts: KeeperParts): VolumeKeeper {
     const keeper = new VolumeKeeper(volume, undefined, digest, parts)
     keeper.#ready.resolve()
-    void keeper.#attend()
+    keeper.#attending = keeper.#attend()
     return keeper
   }
 
@@ -117,7 +101,7 @@ export class VolumeKeeper {
 
   /** Mounted, and the publish that made it has been answered. */
   get isReady(): boolean {
-    return this.#isReady
+    return this.#ready.isReady
   }
 
   get isConnected(): boolean {
@@ -140,7 +124,6 @@ export class VolumeKeeper {
    */
   renew(request: VolumeRequest): void {
     this.attendance.noteVisit()
-    this.#unreadable = undefined
     this.#held.renew(request)
     if (this.#stream === undefined) this.#pause.wake()
     else this.#tellTokens(this.#stream)
@@ -148,11 +131,8 @@ export class VolumeKeeper {
 
   /** A republish that brings nothing: what is there stays, as long as its tokens go. */
   noteUnreadableVisit(why: LatchkeyError): void {
-    this.attendance.noteVisit()
-    if (this.#unreadable !== why.message) {
-      this.#log.error({ err: why, reason: why.reason }, 'republish not understood; volume kept')
-    }
-    this.#unreadable = why.message
+    if (!this.attendance.noteUnreadableVisit(why.message)) return
+    this.#log.error({ err: why, reason: why.reason }, 'republish not understood; volume kept')
   }
 
   /** Has the daemon ask after the pod, where a stream is open; the answer goes to `attendance`. */
@@ -170,53 +150,66 @@ export class VolumeKeeper {
 
   /** Hangs up without a word: the daemon keeps the session, for a restarted host to resume. */
   detach(): void {
+    this.forgetBookmark()
     this.#over.abort(new LatchkeyError('ShuttingDown', 'the host side is stopping'))
   }
 
-  /** Tells the daemon that the volume is gone; what it cannot be told now expires over there. */
-  async sayUnmounted(): Promise<void> {
+  /** From here on this volume is let go of without one. */
+  forgetBookmark(): void {
+    this.#bookmark.close()
+  }
+
+  /**
+   * Tells the daemon that the volume is gone. With a bookmark in hand it is waited for until all that the
+   * volume held has been given back; answers the bookmark where no daemon has said so, for the receiver to
+   * wipe. Without one it is not waited for, and what it cannot be told now expires over there.
+   */
+  async sayUnmounted(): Promise<SecretBytes | undefined> {
+    this.#isLeaving = true
+    const said = this.#stream?.send(unmountedMessage())
+    const isOwed = said !== undefined && !this.#bookmark.isEmpty
+    const ms = isOwed ? ACKNOWLEDGE_MS : FAREWELL_MS
     await Promise.race([
-      this.#stream?.send(unmountedMessage()),
-      sleep(this.#parts.clock, FAREWELL_MS, this.#over.signal),
+      isOwed ? said.then(() => this.#attending) : said,
+      sleep(this.#parts.clock, ms, this.#over.signal),
     ]).catch(() => undefined)
-    this.detach()
+    this.#over.abort(new LatchkeyError('ShuttingDown', 'the volume is gone'))
+    // The last bookmark may have come in the meantime, or be on its way into the hands of this stream.
+    await this.#attending
     this.#held.wipe()
+    if (this.#isAcknowledged) this.forgetBookmark()
+    return this.#bookmark.release()
   }
 
   async #attend(): Promise<void> {
-    const pending = new Backoff(RETRY_WHILE_PENDING)
-    const mounted = new Backoff(RETRY_WHILE_MOUNTED)
+    const retries = new Retries()
     for (;;) {
-      const error = await this.#converse(mounted)
-      if (this.#over.signal.aborted) return
+      const error = await this.#converse(retries)
+      if (this.#isLeaving || this.#over.signal.aborted) return
       this.#note(error)
-      const isDaemonAway = error.reason === 'DaemonUnavailable' || error.reason === 'ShuttingDown'
-      if (!this.isMounted && !isDaemonAway) {
+      if (!this.isMounted && !isDaemonAway(error.reason)) {
         this.#ready.reject(error)
         return
       }
-      const isForKubelet = WAITS_FOR_KUBELET.has(error.reason) && !this.#held.isOvertaken
-      const isParked = this.isMounted && isForKubelet
-      const retryMs = this.isMounted ? mounted.nextMs() : pending.nextMs()
-      await this.#pause.wait(isParked ? PARKED_MS : retryMs, this.#over.signal)
+      const refusal = this.#held.isOvertaken ? undefined : error.reason
+      await this.#pause.wait(retries.nextMs(this.isMounted, refusal), this.#over.signal)
     }
   }
 
   /** One stream from its first word to its end; answers why it ended. */
-  async #converse(backoff: Backoff): Promise<LatchkeyError> {
+  async #converse(retries: Retries): Promise<LatchkeyError> {
     let stream: MountStream | undefined
     try {
       stream = this.#parts.link.mount(this.#over.signal)
-      await stream.send(this.#hello())
+      await this.#greet(stream)
       this.#stream = stream
       this.#tellTokens(stream)
       for await (const message of stream.receive()) {
-        this.#held.markAnswered()
-        if (message.contents) await this.#take(message.contents, stream)
-        if (message.verdict) this.attendance.hear(message.verdict.pod)
-        backoff.reset()
+        await this.#hear(message, stream)
+        retries.noteAnswer()
         this.#lastError = undefined
       }
+      this.#isAcknowledged = this.#isLeaving && !this.#over.signal.aborted
       return new LatchkeyError('DaemonUnavailable', 'the daemon ended the stream')
     } catch (thrown) {
       return LatchkeyError.from(thrown)
@@ -226,16 +219,29 @@ export class VolumeKeeper {
     }
   }
 
-  /** With tokens in hand a volume is opened; without, only what this very session sent can be resumed. */
-  #hello(): ReturnType<typeof openMessage> {
-    const { request } = this.#held
-    const digest = this.#generations.digest
-    const isFresh = this.#held.hasFreshTokens(this.#parts.clock.now())
-    this.#held.markTold()
-    if (request !== undefined && (isFresh || digest === undefined)) {
-      return openMessage(request, this.#holdMs)
+  /** What can be opened is opened; of the rest only what this very session sent can be resumed. */
+  async #greet(stream: MountStream): Promise<void> {
+    const request = this.#held.takeForOpen(this.#parts.clock.now(), this.isMounted)
+    if (request === undefined) {
+      await stream.send(resumeMessage(this.volume, this.#generations.digest ?? Buffer.alloc(0)))
+      return
     }
-    return resumeMessage(this.volume, digest ?? Buffer.alloc(0))
+    const bookmark = this.#bookmark.copy()
+    try {
+      await stream.send(openMessage(request, this.#holdMs, bookmark))
+    } finally {
+      bookmark.fill(0)
+    }
+  }
+
+  async #hear(message: DaemonMessage__Output, stream: MountStream): Promise<void> {
+    this.#held.markAnswered()
+    if (message.bookmark) {
+      this.#bookmark.hold(message.bookmark.data)
+      await stream.send(notedMessage())
+    }
+    if (message.contents) await this.#take(message.contents, stream)
+    if (message.verdict) this.attendance.hear(message.verdict.pod)
   }
 
   /** Newer tokens, once per stream and set; what came while the stream was being opened included. */
@@ -245,20 +251,19 @@ export class VolumeKeeper {
   }
 
   async #take(contents: Contents__Output, stream: MountStream): Promise<void> {
-    try {
-      this.#generations.apply(parseContents(contents, this.#parts.maxVolumeBytes))
-    } catch (thrown) {
-      const error = LatchkeyError.from(thrown)
-      await stream.send(failedMessage(contents.generation, error))
-      if (!this.isMounted) throw error
-      this.#log.error({ err: error, generation: contents.generation }, 'contents refused')
+    const { generation } = contents
+    const error = this.#generations.take(contents, this.#parts.maxVolumeBytes)
+    // Nobody is left to be answered.
+    if (this.#isLeaving) return
+    if (error === undefined) {
+      this.#holdMs = 0
+      await stream.send(committedMessage(generation))
+      this.#ready.resolve()
       return
-    } finally {
-      wipeContents(contents)
     }
-    this.#holdMs = 0
-    await stream.send(committedMessage(contents.generation))
-    this.#ready.resolve()
+    await stream.send(failedMessage(generation, error))
+    if (!this.isMounted) throw error
+    this.#log.error({ err: error, generation }, 'contents refused')
   }
 
   /** One line per change of state, not one per try. */

@@ -3,6 +3,7 @@ import { LatchkeyError } from '../core/errors.ts'
 import { KeyedQueue } from '../core/keyed-queue.ts'
 import type { VolumeRequest } from '../core/types.ts'
 import { MAX_HOLD_MS } from '../wire/limits.ts'
+import { Farewells } from './farewells.ts'
 import { RecentRefusals } from './recent-refusals.ts'
 import { VolumeKeeper, type KeeperParts } from './volume-keeper.ts'
 import type { Volume, VolumeRef, VolumeStats } from './volume/volume-store.ts'
@@ -18,12 +19,16 @@ const MAX_WAITING_PER_VOLUME = 8
 export class Volumes {
   readonly #parts: KeeperParts
   readonly #keepers = new Map<string, VolumeKeeper>()
+  /** Whose volume is gone, and whose daemon has not acknowledged it yet. */
+  readonly #leaving = new Set<VolumeKeeper>()
+  readonly #farewells: Farewells
   readonly #refusals: RecentRefusals
   readonly #queue = new KeyedQueue(MAX_WAITING_PER_VOLUME)
   readonly #stopping = new AbortController()
 
   constructor(parts: KeeperParts) {
     this.#parts = parts
+    this.#farewells = new Farewells(parts)
     this.#refusals = new RecentRefusals(parts.clock)
   }
 
@@ -128,11 +133,18 @@ export class Volumes {
     return { mounted, pending: keepers.length - mounted, connected }
   }
 
-  /** Lets go of the daemon and leaves every mount as it is: the next process adopts them. */
+  /**
+   * Lets go of the daemon and leaves every mount as it is: the next process adopts them. No farewell is said
+   * any more, and none is waited for: SIGTERM is no reason to give back what pods still use, and kubelet
+   * kills whoever ends late.
+   */
   stop(): void {
     this.#stopping.abort(new LatchkeyError('ShuttingDown', 'the host side is stopping'))
+    this.#farewells.stop()
+    for (const keeper of this.#leaving) keeper.detach()
     for (const keeper of this.#keepers.values()) {
       if (keeper.isMounted) keeper.detach()
+      else keeper.forgetBookmark()
     }
   }
 
@@ -200,7 +212,14 @@ export class Volumes {
     if (keeper === undefined) return
     keeper.freeze(new LatchkeyError('OperationPending', 'the volume was taken away'))
     this.#keepers.delete(keeper.volume.volumeId)
-    void keeper.sayUnmounted()
+    void this.#sayUnmounted(keeper)
+  }
+
+  async #sayUnmounted(keeper: VolumeKeeper): Promise<void> {
+    this.#leaving.add(keeper)
+    const bookmark = await keeper.sayUnmounted()
+    this.#leaving.delete(keeper)
+    if (bookmark !== undefined) this.#farewells.add(keeper.volume.volumeId, bookmark)
   }
 
   #strays(): readonly Volume[] {

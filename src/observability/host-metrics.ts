@@ -8,6 +8,9 @@ export type HostStage = 'wait_for_contents' | 'build' | 'swap' | 'remove'
 /** Who says that a pod has ended, when kubelet does not unpublish its volume. */
 export type Witness = 'kubelet_record' | 'api_server'
 
+/** How a farewell to a volume that no daemon had acknowledged has ended. */
+export type FarewellOutcome = 'done' | 'given_up' | 'dropped'
+
 /** Each volume counts for one state. */
 export interface VolumeCounts {
   readonly mounted: number
@@ -30,6 +33,8 @@ export interface HostMetrics {
   readonly countSwap: (outcome: 'ok' | 'failed') => void
   readonly countAdopted: () => void
   readonly countSwept: (witness: Witness) => void
+  readonly setWaitingFarewells: (count: number) => void
+  readonly countFarewell: (outcome: FarewellOutcome) => void
   readonly setRegistered: (isRegistered: boolean) => void
   readonly setVolumes: (counts: VolumeCounts) => void
   /** The whole page in Prometheus' text format. */
@@ -99,12 +104,39 @@ export function createHostMetrics({ version }: HostMetricsOptions): HostMetrics 
     countSwept: (witness) => {
       swept.inc({ witness })
     },
+    ...watchFarewells(registry),
     setRegistered: (isRegistered) => {
       registered.set(isRegistered ? 1 : 0)
     },
     setVolumes,
     text: () => registry.metrics(),
     families: () => familiesOf(registry),
+  }
+}
+
+function watchFarewells(
+  registry: Registry,
+): Pick<HostMetrics, 'setWaitingFarewells' | 'countFarewell'> {
+  const registers = [registry]
+  const waiting = new Gauge({
+    name: 'latchkey_host_waiting_farewells',
+    help: 'Volumes that are gone, and whose leases and sessions at the sources no daemon has acknowledged to have given back yet.',
+    registers,
+  })
+  const farewells = new Counter({
+    name: 'latchkey_host_farewells_total',
+    help: 'Farewells to such volumes that have ended, by outcome: done (a daemon gave everything back), given_up (nobody did for an hour) or dropped (too many were waiting). What was not given back ends by its time to live at the source.',
+    labelNames: ['outcome'],
+    registers,
+  })
+  for (const outcome of ['done', 'given_up', 'dropped']) farewells.inc({ outcome }, 0)
+  return {
+    setWaitingFarewells: (count) => {
+      waiting.set(count)
+    },
+    countFarewell: (outcome) => {
+      farewells.inc({ outcome })
+    },
   }
 }
 

@@ -18,6 +18,19 @@ export class ScriptedDaemon implements DaemonLink {
     return stream
   }
 
+  /** Streams whose first word is a farewell, in their order. */
+  get farewells(): readonly ScriptedStream[] {
+    return this.streams.filter((stream) => stream.heard[0]?.farewell != null)
+  }
+
+  /** The n-th farewell. */
+  async farewell(index: number): Promise<ScriptedStream> {
+    await until(() => this.farewells.length > index, { what: `farewell ${index} of the host` })
+    const stream = this.farewells[index]
+    if (stream === undefined) throw new Error('gone again')
+    return stream
+  }
+
   report(): ReportStream {
     throw new Error('not part of this script')
   }
@@ -33,6 +46,8 @@ export class ScriptedDaemon implements DaemonLink {
   }
 }
 
+const OVER = new LatchkeyError('DaemonUnavailable', 'the stream is over')
+
 export class ScriptedStream implements MountStream {
   readonly heard: ShimMessage[] = []
   readonly #queue: DaemonMessage__Output[] = []
@@ -40,14 +55,16 @@ export class ScriptedStream implements MountStream {
   #end: { readonly error: LatchkeyError | undefined } | undefined
 
   constructor(signal: AbortSignal) {
+    if (signal.aborted) this.end()
     signal.addEventListener('abort', () => {
-      this.#finish(undefined)
+      this.end()
     })
   }
 
   send(message: ShimMessage): Promise<void> {
-    if (this.#end?.error !== undefined) return Promise.reject(this.#end.error)
-    this.heard.push(message)
+    if (this.#end !== undefined) return Promise.reject(this.#end.error ?? OVER)
+    // As the transport does: what is sent is a copy, for the sender wipes its bytes afterwards.
+    this.heard.push(copyOf(message))
     return Promise.resolve()
   }
 
@@ -64,7 +81,25 @@ export class ScriptedStream implements MountStream {
     }
   }
 
+  /** The host hangs up: what it reads after that fails, as a cancelled call does. */
   end(): void {
+    this.#finish(OVER)
+  }
+
+  /** Over for the host, whoever ended it. */
+  get isOver(): boolean {
+    return this.#end !== undefined
+  }
+
+  /** Plays the daemon: leaves a bookmark. Answers the bytes that the host got, which it is to zero. */
+  bookmark(text: string | Buffer): Buffer {
+    const data = Buffer.from(text)
+    this.say({ bookmark: { data } })
+    return data
+  }
+
+  /** Plays the daemon: ends the call without an error. */
+  finish(): void {
     this.#finish(undefined)
   }
 
@@ -106,4 +141,11 @@ export class ScriptedStream implements MountStream {
     this.#end ??= { error }
     this.#wake.resolve()
   }
+}
+
+function copyOf<T>(value: T): T {
+  if (value instanceof Uint8Array) return Buffer.from(value) as unknown as T
+  if (Array.isArray(value)) return value.map(copyOf) as unknown as T
+  if (typeof value !== 'object' || value === null) return value
+  return Object.fromEntries(Object.entries(value).map(([key, one]) => [key, copyOf(one)])) as T
 }

@@ -1,0 +1,58 @@
+import { LatchkeyError } from '../core/errors.ts'
+import { SecretBytes } from '../core/secret-bytes.ts'
+
+const MAX_BOOKMARK_BYTES = 64 * 1024
+
+/**
+ * The newest bookmark that the daemon gave for one volume: what a later daemon needs to go on with the
+ * sessions and leases of this one. It lives in this process only. A host that is killed loses it, and so
+ * does one that stops: the daemon's own session can still be resumed for a while; where that is gone too,
+ * what was minted ends by its time to live at the source, which is why that is to be short.
+ */
+export class HeldBookmark {
+  #newest: SecretBytes | undefined
+  #isClosed = false
+
+  get isEmpty(): boolean {
+    return this.#newest === undefined
+  }
+
+  /**
+   * Takes the place of the older one, which is zeroed, and so is `data`; no bytes: there is nothing to
+   * remember any more. Throws: PayloadTooLarge, with the older one still held.
+   */
+  hold(data: Buffer): void {
+    try {
+      if (data.length > MAX_BOOKMARK_BYTES) {
+        throw new LatchkeyError(
+          'PayloadTooLarge',
+          `bookmark: ${data.length} bytes, ${MAX_BOOKMARK_BYTES} allowed`,
+        )
+      }
+      this.#newest?.wipe()
+      // A copy: what came from the wire is a window on a message of up to 5 MiB, and would keep all of it.
+      const isKept = data.length > 0 && !this.#isClosed
+      this.#newest = isKept ? SecretBytes.copyOf(data) : undefined
+    } finally {
+      data.fill(0)
+    }
+  }
+
+  /** For one message; whoever sends it zeroes it. */
+  copy(): Buffer {
+    return this.#newest?.use((bytes) => Buffer.from(bytes)) ?? Buffer.alloc(0)
+  }
+
+  /** Gives it away, to be wiped by its receiver; nothing is held from here on. */
+  release(): SecretBytes | undefined {
+    const released = this.#newest
+    this.#newest = undefined
+    this.#isClosed = true
+    return released
+  }
+
+  /** Zeroes it; nothing is held from here on. */
+  close(): void {
+    this.release()?.wipe()
+  }
+}
