@@ -128,6 +128,7 @@ export function openMessage(changes: Partial<VolumeRequest> = {}, holdMs = 0): S
         token: token.token.use((bytes) => Buffer.from(bytes)),
       })),
       holdMs,
+      bookmark: Buffer.alloc(0),
     },
   }
 }
