@@ -7,6 +7,7 @@ import type { KubeClient } from './kube/kube-client.ts'
 import type { Contents, Stages } from './mount/stages.ts'
 import { collect } from './sources/collect.ts'
 import { Fetcher } from './sources/fetcher.ts'
+import { KUBERNETES_GRAMMAR, type Grammars } from './sources/grammar.ts'
 import { createKubernetesSource } from './sources/kubernetes-source.ts'
 import { LastValues } from './sources/last-values.ts'
 import { serveLast } from './sources/serve-last.ts'
@@ -23,6 +24,7 @@ export interface SourcesOptions {
 
 export interface OpenSources {
   readonly byName: ReadonlyMap<string, Source>
+  readonly grammars: Grammars
   readonly collect: Stages['collect']
   readonly lastValues: LastValues
   /** Wipes what is kept. */
@@ -54,6 +56,7 @@ export function openSources(options: SourcesOptions): OpenSources {
   const volumes = new Limiter('volumes', VOLUMES_IN_MEMORY, WAITING_FETCHES)
   return {
     byName,
+    grammars: new Map([['kubernetes', KUBERNETES_GRAMMAR]]),
     lastValues,
     async collect(workload, items, fsGroup, signal): Promise<Contents> {
       const leave = await volumes.enter(signal)

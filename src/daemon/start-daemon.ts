@@ -71,6 +71,7 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
     authenticate: authenticate(options, metrics, audiences),
     askForPod: createWitness({ kube, audience: config.audience, clock, timeoutMs }),
     sources: sources.byName,
+    grammars: sources.grammars,
     collect: sources.collect,
     feeds,
     events,

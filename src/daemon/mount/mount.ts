@@ -33,7 +33,7 @@ async function open(
   let session: Session
   let contents: Contents
   try {
-    const items = parseItems(volume.attributes, [...on.sources.keys()])
+    const items = parseItems(volume.attributes, on.grammars)
     const workload = await on.slots.run(stream.closed, () => on.authenticate(volume, stream.closed))
     contents = await collectOrHold({ volume, items, workload, holdMs }, on, stream.closed)
     // Only now does it take the place of an older stream: an Open that proves nothing displaces nobody.

@@ -8,6 +8,7 @@ import type { Witness } from '../identity/witness.ts'
 import type { Workload } from '../identity/workload.ts'
 import type { Feeds } from '../refresh/feeds.ts'
 import type { Collected } from '../sources/collect.ts'
+import type { Grammars } from '../sources/grammar.ts'
 import type { Item } from '../sources/item.ts'
 import type { Source } from '../sources/source.ts'
 import type { ByteBudget } from './byte-budget.ts'
@@ -25,6 +26,8 @@ export interface Stages {
   /** Whether a pod that kubelet stays away from is still there. */
   readonly askForPod: Witness
   readonly sources: ReadonlyMap<string, Source>
+  /** How their items are written. */
+  readonly grammars: Grammars
   /** Few at once: each holds a whole volume in memory until it is disposed of. */
   readonly collect: (
     workload: Workload,

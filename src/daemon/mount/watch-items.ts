@@ -1,7 +1,7 @@
 import { sleep } from '../../core/clock.ts'
 import type { Workload } from '../identity/workload.ts'
 import type { Item } from '../sources/item.ts'
-import { secretKeyOf, type SecretKey } from '../sources/secret-key.ts'
+import { askOf, secretKeyOf, type SecretKey } from '../sources/secret-key.ts'
 import type { Stages } from './stages.ts'
 
 /** Notices that some secret of a volume may have changed. Several at once count as one. */
@@ -40,7 +40,7 @@ export function watchItems(
     const [first] = uses
     const source = on.sources.get(first?.from ?? '')
     if (first === undefined || source === undefined) return []
-    const { secret } = first
+    const secret = askOf(first)
     const version = versions.get(key)
     const isImmutable = immutable.has(key)
     const subscriber = { workload, version, isUrgent, intervalMs: shortest(uses), onChange: notify }

@@ -67,9 +67,12 @@ function place(item: Item, index: number, value: Value | undefined): readonly Pl
       `secret "${secret}" is not there: create it, or set optional: true on its item`,
     )
   }
+  if (item.format === 'json' && value.json !== undefined && item.path !== undefined) {
+    return [{ item: index, path: item.path, mode, data: value.json }]
+  }
   if (key === undefined) {
     return [...value.entries].map(([name, data]) => {
-      const path = parseFileName(name, secret)
+      const path = `${item.dir === undefined ? '' : `${item.dir}/`}${parseFileName(name, secret)}`
       return { item: index, path, mode, data }
     })
   }

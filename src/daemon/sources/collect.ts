@@ -5,7 +5,7 @@ import type { VolumeFile } from '../../core/types.ts'
 import type { Workload } from '../identity/workload.ts'
 import { assembleFiles, refuseOversized } from './assemble.ts'
 import type { Item } from './item.ts'
-import { secretKeyOf, type SecretKey } from './secret-key.ts'
+import { askOf, secretKeyOf, type SecretKey } from './secret-key.ts'
 import type { Fetched, Fetching, Stale } from './serve-last.ts'
 import { wipeValue } from './value-bytes.ts'
 
@@ -93,8 +93,8 @@ async function fetchIfThere(
   const [first] = uses
   if (first === undefined) return undefined
   try {
-    const { from, secret, lastForMs } = first
-    return await fetcher.fetch(workload, from, secret, signal, lastForMs)
+    const { from, lastForMs } = first
+    return await fetcher.fetch(workload, from, askOf(first), signal, lastForMs)
   } catch (thrown) {
     const isMissing = thrown instanceof LatchkeyError && thrown.reason === 'SecretNotFound'
     if (isMissing && uses.every(({ optional }) => optional)) return undefined
@@ -106,13 +106,21 @@ async function fetchIfThere(
 function keepNamed(value: Fetched, uses: readonly Item[]): Fetched {
   const entries = new Map<string, SecretBytes>()
   for (const [name, secret] of value.entries) {
-    if (uses.some(({ key }) => key === undefined || key === name)) entries.set(name, secret)
+    if (uses.some((item) => isWholeByName(item) || item.key === name)) entries.set(name, secret)
     else secret.wipe()
   }
-  return { ...value, entries }
+  const isJsonUsed = uses.some(({ format }) => format === 'json')
+  if (!isJsonUsed) value.json?.wipe()
+  return { ...value, entries, json: isJsonUsed ? value.json : undefined }
 }
 
-function bytesOf({ entries }: Fetched, { key }: Item): number {
+/** An item that takes all entries, each by its own name. */
+function isWholeByName({ key, format }: Item): boolean {
+  return key === undefined && format === undefined
+}
+
+function bytesOf({ entries, json }: Fetched, { key, format }: Item): number {
+  if (format === 'json') return json?.length ?? 0
   if (key !== undefined) return entries.get(key)?.length ?? 0
   return entries.values().reduce((sum, { length }) => sum + length, 0)
 }

@@ -106,7 +106,9 @@ export class Fetcher {
         const value = await this.#fetchOnce(source, seat.workload, secret, signal)
         const token = tokenOf(seat, source)
         if (token) this.#rejected.accept(source.name, token)
-        land(lane, value)
+        // What ends by itself is one volume's own; whoever else asks is given another.
+        if (value.term === undefined) land(lane, value)
+        else lane.deliverTo(seat, value)
       } catch (thrown) {
         this.#noteRejection(seat, source, thrown)
         // A pod that has ended must not cost others of its service account their fetch.

@@ -1,8 +1,9 @@
+import { isMap, isScalar } from 'yaml'
 import { parseDurationMs } from '../../core/duration.ts'
 import { LatchkeyError } from '../../core/errors.ts'
-import { isDnsSubdomain, isSecretKey } from '../../core/kube-names.ts'
-import { parseSafePath } from '../../core/safe-path.ts'
 import { quoted } from '../kube/foreign-text.ts'
+import type { Grammar } from './grammar.ts'
+import type { Args } from './item.ts'
 
 /*
  * What may stand behind each word of an item. `field` names it in errors as it was written.
@@ -19,27 +20,37 @@ export function parseFrom(from: unknown, field: string, sourceNames: readonly st
   return refuse(field, `must be one of the declared sources: ${sourceNames.join(', ')}`)
 }
 
-export function parseSecretName(secret: unknown, field: string): string {
+export function parseSecret(secret: unknown, field: string, { checkSecret }: Grammar): string {
   if (secret === undefined) return refuse(field, 'is missing')
   const name = parseText(secret, field)
-  if (isDnsSubdomain(name)) return name
-  const rule = 'lower case letters, digits, "-" and ".", 253 at most'
-  return refuse(field, `${quoted(name)} is not the name of a Secret (${rule})`)
+  const wrong = checkSecret(name)
+  return wrong === undefined ? name : refuse(field, `${quoted(name)} ${wrong}`)
 }
 
-export function parseKey(key: unknown, field: string): string | undefined {
-  if (key === undefined) return undefined
-  const name = parseText(key, field)
-  if (isSecretKey(name)) return name
-  const rule = 'letters, digits, "-", "_" and ".", 253 at most, not beginning with ".."'
-  return refuse(field, `${quoted(name)} is not a key of a Secret (${rule})`)
+/** A word that may be left out. */
+export function parseWord(word: unknown, field: string): string | undefined {
+  return word === undefined ? undefined : parseText(word, field)
 }
 
-export function parsePath(path: unknown, field: string): string | undefined {
-  if (path === undefined) return undefined
-  const text = parseText(path, field)
-  parseSafePath(text, field)
-  return text
+export function parseVersion(version: unknown, field: string): string | undefined {
+  if (typeof version === 'number' && Number.isSafeInteger(version)) return String(version)
+  return parseWord(version, field)
+}
+
+export function parseArgs(args: unknown, field: string): Args | undefined {
+  if (args === undefined) return undefined
+  if (!isMap(args)) return refuse(field, 'must be a map such as { common_name: api.example }')
+  const pairs = args.items.map(({ key, value }) => {
+    const name: unknown = isScalar(key) ? key.value : undefined
+    const plain: unknown = isScalar(value) ? value.value : undefined
+    const isPlain = ['string', 'number', 'boolean'].includes(typeof plain)
+    if (typeof name !== 'string' || !isPlain) {
+      return refuse(field, 'may hold words with a text, a number, true or false behind each')
+    }
+    return [name, plain as string | number | boolean] as const
+  })
+  if (new Set(pairs.map(([name]) => name)).size < pairs.length) refuse(field, 'has a word twice')
+  return Object.fromEntries(pairs)
 }
 
 export function parseMode(mode: unknown, field: string): number {
@@ -90,7 +101,7 @@ function parseDuration(
   )
 }
 
-function parseText(text: unknown, field: string): string {
+export function parseText(text: unknown, field: string): string {
   if (text === null || text === '') return refuse(field, 'is empty')
   if (typeof text === 'string') return text
   if (typeof text === 'object') return refuse(field, 'must be a word, not a list or a map')

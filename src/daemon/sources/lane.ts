@@ -71,6 +71,12 @@ export class Lane {
     }
   }
 
+  /** Serves one alone. The value is theirs, whether or not they still wait: see `leave`. */
+  deliverTo(seat: Seat, value: Value): void {
+    this.#aboard.delete(seat)
+    seat.landed.resolve(value)
+  }
+
   refuse(seats: readonly Seat[], thrown: unknown): void {
     for (const seat of seats) {
       this.#aboard.delete(seat)

@@ -2,15 +2,18 @@ import { nearestWord } from '../../core/nearest-word.ts'
 import { quoted } from '../kube/foreign-text.ts'
 import { refuseCollisions } from './collisions.ts'
 import { readItemList, type Words } from './item-list.ts'
+import { KUBERNETES_GRAMMAR, type Grammars } from './grammar.ts'
+import { parsePlace } from './item-place.ts'
 import {
+  parseArgs,
   parseFrom,
-  parseKey,
   parseMode,
   parseOptional,
   parseOutage,
-  parsePath,
   parseRefresh,
-  parseSecretName,
+  parseSecret,
+  parseVersion,
+  parseWord,
   refuse,
 } from './item-words.ts'
 import type { Item } from './item.ts'
@@ -19,9 +22,10 @@ import { secretKeyOf, type SecretKey } from './secret-key.ts'
 /** Words of an item that may also stand beside `secret:`, where there is no list. */
 const SHORT = ['secret', 'refresh', 'onOutage', 'maxAge'] as const
 const ATTRIBUTES = [...SHORT, 'items'] as const
-const WORDS = ['from', 'key', 'path', 'mode', 'optional', ...SHORT] as const
+const COMMON = ['from', 'key', 'path', 'dir', 'mode', 'optional', ...SHORT] as const
+const OF_SOME_SOURCES = ['version', 'role', 'args', 'format'] as const
 /** Words of the documentation that this version does not build yet: said, instead of "unknown". */
-const LATER = ['version', 'dir', 'expand', 'owner', 'format', 'bundle'] as const
+const LATER = ['expand', 'owner', 'bundle'] as const
 
 const LIST = 'volumeAttributes.items'
 
@@ -32,7 +36,7 @@ const LIST = 'volumeAttributes.items'
  */
 export function parseItems(
   attributes: ReadonlyMap<string, string>,
-  sourceNames: readonly string[],
+  grammars: Grammars,
 ): readonly Item[] {
   for (const word of attributes.keys()) checkAttribute(word)
   const secret = attributes.get('secret')
@@ -40,31 +44,31 @@ export function parseItems(
   if (secret !== undefined && list !== undefined) {
     return refuse('volumeAttributes', 'has both secret and items; one of them is meant')
   }
-  if (secret !== undefined) return [parseItem(attributes, 'volumeAttributes', sourceNames)]
+  if (secret !== undefined) return [parseItem(attributes, 'volumeAttributes', grammars)]
   if (list === undefined) {
     return refuse('volumeAttributes', 'needs secret (the name of a Secret) or items (a list)')
   }
   for (const word of attributes.keys()) refuseBeside(word)
   const items = readItemList(list, LIST).map((words, index) =>
-    parseItem(words, `${LIST}[${index}]`, sourceNames),
+    parseItem(words, `${LIST}[${index}]`, grammars),
   )
   refuseKnownCollisions(items)
   refuseTwoOutages(items)
   return items
 }
 
-function parseItem(words: Words, field: string, sourceNames: readonly string[]): Item {
-  for (const word of words.keys()) checkWord(word, WORDS, field)
-  const key = parseKey(words.get('key'), `${field}.key`)
-  const path = parsePath(words.get('path'), `${field}.path`)
-  if (path !== undefined && key === undefined) {
-    refuse(`${field}.path`, 'needs key beside it: a path is for one entry of the secret')
-  }
+function parseItem(words: Words, field: string, grammars: Grammars): Item {
+  const from = parseFrom(words.get('from'), `${field}.from`, [...grammars.keys()])
+  const grammar = grammars.get(from) ?? KUBERNETES_GRAMMAR
+  for (const word of words.keys()) checkWord(word, [...COMMON, ...grammar.words], field, from)
+  const text = (word: string): string | undefined => parseWord(words.get(word), `${field}.${word}`)
   return {
-    from: parseFrom(words.get('from'), `${field}.from`, sourceNames),
-    secret: parseSecretName(words.get('secret'), `${field}.secret`),
-    key,
-    path,
+    from,
+    secret: parseSecret(words.get('secret'), `${field}.secret`, grammar),
+    version: parseVersion(words.get('version'), `${field}.version`),
+    role: text('role'),
+    args: parseArgs(words.get('args'), `${field}.args`),
+    ...parsePlace(words, field, grammar),
     mode: parseMode(words.get('mode'), `${field}.mode`),
     optional: parseOptional(words.get('optional'), `${field}.optional`),
     refreshMs: parseRefresh(words.get('refresh'), `${field}.refresh`),
@@ -79,12 +83,15 @@ function checkAttribute(word: string): void {
 
 /** Refuses a word that only an item has, written outside of the list. */
 function refuseBeside(word: string): void {
-  if (!(WORDS as readonly string[]).includes(word)) return
+  if (!([...COMMON, ...OF_SOME_SOURCES] as readonly string[]).includes(word)) return
   refuse('volumeAttributes', `${word} belongs into items: { secret: NAME, ${word}: ... }`)
 }
 
-function checkWord(word: string, known: readonly string[], field: string): void {
+function checkWord(word: string, known: readonly string[], field: string, from?: string): void {
   if (known.includes(word)) return
+  if (from !== undefined && (OF_SOME_SOURCES as readonly string[]).includes(word)) {
+    refuse(`${field}.${word}`, `means nothing to the source ${quoted(from)}`)
+  }
   if ((LATER as readonly string[]).includes(word)) {
     refuse(field, `this version does not know "${word}" yet; known are ${known.join(', ')}`)
   }
@@ -109,16 +116,18 @@ function refuseTwoOutages(items: readonly Item[]): void {
 function refuseKnownCollisions(items: readonly Item[]): void {
   const whole = new Map<SecretKey, number>()
   for (const [index, item] of items.entries()) {
-    if (item.key !== undefined) continue
-    const other = whole.get(secretKeyOf(item))
+    if (item.key !== undefined || item.path !== undefined) continue
+    const key: SecretKey = `${secretKeyOf(item)}\n${item.dir ?? ''}`
+    const other = whole.get(key)
     if (other !== undefined) {
       refuse(`${LIST}[${other}] and items[${index}]`, `both take all of secret "${item.secret}"`)
     }
-    whole.set(secretKeyOf(item), index)
+    whole.set(key, index)
   }
   refuseCollisions(
-    items.flatMap((item, index) =>
-      item.key === undefined ? [] : [{ item: index, path: item.path ?? item.key }],
-    ),
+    items.flatMap((item, index) => {
+      const path = item.path ?? item.key
+      return path === undefined ? [] : [{ item: index, path }]
+    }),
   )
 }

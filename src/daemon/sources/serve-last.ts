@@ -53,7 +53,7 @@ export function serveLast({ fetcher, lastValues, clock }: ServeLastParts): Fetch
       const askedAtMs = clock.now()
       try {
         const value = await fetcher.fetch(workload, from, secret, signal)
-        lastValues.keep(key, value, askedAtMs)
+        if (value.term === undefined) lastValues.keep(key, value, askedAtMs)
         return value
       } catch (thrown) {
         const { reason } = LatchkeyError.from(thrown)

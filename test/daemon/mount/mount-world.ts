@@ -9,6 +9,7 @@ import type { PodLife } from '../../../src/daemon/identity/witness.ts'
 import type { Workload } from '../../../src/daemon/identity/workload.ts'
 import { ByteBudget } from '../../../src/daemon/mount/byte-budget.ts'
 import { mount } from '../../../src/daemon/mount/mount.ts'
+import { KUBERNETES_GRAMMAR } from '../../../src/daemon/sources/grammar.ts'
 import { Sessions } from '../../../src/daemon/mount/sessions.ts'
 import type { Stages } from '../../../src/daemon/mount/stages.ts'
 import { createDaemonMetrics } from '../../../src/observability/daemon-metrics.ts'
@@ -46,6 +47,7 @@ export class World {
       this.asked += 1
       return Promise.resolve(this.life)
     },
+    grammars: new Map([['kubernetes', KUBERNETES_GRAMMAR]]),
     sources: new Map([['kubernetes', { name: 'kubernetes', audience: '' }]]),
     collect: () => this.#collect(),
     feeds: {

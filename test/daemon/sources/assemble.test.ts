@@ -2,6 +2,7 @@ import test from 'ava'
 import fc from 'fast-check'
 import { LatchkeyError } from '../../../src/core/errors.ts'
 import { MAX_VOLUME_BYTES } from '../../../src/core/limits.ts'
+import { SecretBytes } from '../../../src/core/secret-bytes.ts'
 import { assembleFiles } from '../../../src/daemon/sources/assemble.ts'
 import type { Item } from '../../../src/daemon/sources/item.ts'
 import { secretKeyOf, type SecretKey } from '../../../src/daemon/sources/secret-key.ts'
@@ -47,6 +48,24 @@ test('a key becomes the file of its path, or of its own name', (t) => {
       ['db/pw', 'hunter2'],
       ['username', 'shop'],
     ],
+  )
+})
+
+test('all keys may go into a folder', (t) => {
+  const files = assemble([{ dir: 'a/b' }, { key: 'password' }], { db: valueOf(DB) })
+  t.deepEqual(
+    files.map(({ path }) => path),
+    ['a/b/username', 'a/b/password', 'password'],
+  )
+})
+
+test('the whole of a secret may be one file, as its source wrote it', (t) => {
+  const json = SecretBytes.copyOf(Buffer.from('{"b": 1, "a": "x"}'))
+  const value = { ...valueOf({}), json }
+  const files = assemble([{ format: 'json', path: 'all.json', mode: 0o400 }], { db: value })
+  t.deepEqual(
+    files.map(({ path, data, mode }) => [path, textOf(data), mode]),
+    [['all.json', '{"b": 1, "a": "x"}', 0o400]],
   )
 })
 

@@ -394,3 +394,19 @@ test('a source that nobody declared is an InvalidRequest', async (t) => {
 function asToken({ workload }: { readonly workload: Workload }): string {
   return tokenOf(workload)
 }
+
+test('what ends by itself is given to one alone, and the others are given their own', async (t) => {
+  const on = new World()
+  const term = { lease: undefined, lifeMs: 60_000, endsAtMs: on.clock.now() + 60_000 }
+  const first = await on.ask()
+  const others = await Promise.all([on.ask(), on.ask()])
+  on.source.last().answer(valueOf({ user: 'u-1' }, { term }))
+  t.deepEqual(textsOf(await first.answer), { user: 'u-1' })
+  await turn()
+  on.source.last().answer(valueOf({ user: 'u-2' }, { term }))
+  await turn()
+  on.source.last().answer(valueOf({ user: 'u-3' }, { term }))
+  const users = await Promise.all(others.map(async ({ answer }) => textsOf(await answer)['user']))
+  t.deepEqual(users.toSorted(), ['u-2', 'u-3'])
+  t.is(on.source.asked.length, 3)
+})

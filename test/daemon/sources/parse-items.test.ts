@@ -1,10 +1,15 @@
 import test from 'ava'
 import fc from 'fast-check'
 import { LatchkeyError } from '../../../src/core/errors.ts'
+import { KUBERNETES_GRAMMAR } from '../../../src/daemon/sources/grammar.ts'
 import { parseItems } from '../../../src/daemon/sources/parse-items.ts'
+import { VAULT_GRAMMAR } from '../../../src/daemon/sources/vault/grammar.ts'
 import { itemOf } from './values.ts'
 
-const SOURCES = ['kubernetes', 'vault-prod']
+const SOURCES = new Map([
+  ['kubernetes', KUBERNETES_GRAMMAR],
+  ['vault-prod', VAULT_GRAMMAR],
+])
 
 function parse(attributes: Readonly<Record<string, string>>) {
   return parseItems(new Map(Object.entries(attributes)), SOURCES)
@@ -14,17 +19,44 @@ test('secret alone takes every key of that Secret', (t) => {
   t.deepEqual(parse({ secret: 'db' }), [itemOf()])
 })
 
+test('items of a Vault have words of their own', (t) => {
+  const items = `
+    - { from: vault-prod, secret: kv/shop/api, key: token, version: 3 }
+    - { from: vault-prod, secret: kv/shop/api, dir: all, role: shop }
+    - { from: vault-prod, secret: pki/issue/web, path: cert.json, format: json, args: { common_name: a.example, ttl: 24h, n: 1, ok: true } }
+  `
+  const [from, secret] = ['vault-prod', 'kv/shop/api']
+  t.deepEqual(parse({ items }), [
+    itemOf({ from, secret, key: 'token', version: '3' }),
+    itemOf({ from, secret, dir: 'all', role: 'shop' }),
+    itemOf({
+      from,
+      secret: 'pki/issue/web',
+      path: 'cert.json',
+      format: 'json',
+      args: { common_name: 'a.example', ttl: '24h', n: 1, ok: true },
+    }),
+  ])
+})
+
+test('all entries of a Secret may go into a folder, and into two', (t) => {
+  t.deepEqual(parse({ items: '[{ secret: db, dir: a/b }, { secret: db, dir: c }]' }), [
+    itemOf({ dir: 'a/b' }),
+    itemOf({ dir: 'c' }),
+  ])
+})
+
 test('a list fills in what is not said', (t) => {
   const items = `
     - { secret: db, key: password, path: db/password, mode: "0400" }
     - secret: feature-flags # may come later
       optional: true
-    - { from: vault-prod, secret: api.v2, key: _T-o.ken }
+    - { from: vault-prod, secret: api/v2, key: a field }
   `
   t.deepEqual(parse({ items }), [
     itemOf({ key: 'password', path: 'db/password', mode: 0o400 }),
     itemOf({ secret: 'feature-flags', optional: true }),
-    itemOf({ from: 'vault-prod', secret: 'api.v2', key: '_T-o.ken' }),
+    itemOf({ from: 'vault-prod', secret: 'api/v2', key: 'a field' }),
   ])
 })
 
@@ -192,6 +224,69 @@ const REFUSED: readonly (readonly [string, Readonly<Record<string, string>>, str
   ['a list of words', { items: '[db]' }, `${AT}[0]: must be a map`],
   ['a list of lists', { items: '[[db]]' }, `${AT}[0]: must be a map`],
   ['a list of nothing', { items: '- ' }, `${AT}[0]: must be a map`],
+  ...['version', 'role', 'args', 'format'].map(
+    (word) =>
+      [
+        `${word} of a Kubernetes Secret`,
+        { items: `[{ secret: a, ${word}: x }]` },
+        `${AT}[0].${word}: means nothing to the source "kubernetes"`,
+      ] as const,
+  ),
+  [
+    'a folder for one key',
+    { items: '[{ secret: a, key: k, dir: d }]' },
+    `${AT}[0].dir: is for all entries`,
+  ],
+  [
+    'a folder that leads up',
+    { items: '[{ secret: a, dir: ../d }]' },
+    `${AT}[0].dir: has a segment`,
+  ],
+  [
+    'the whole without a path',
+    { items: '[{ from: vault-prod, secret: a/b, format: json }]' },
+    `${AT}[0].format: needs path beside it`,
+  ],
+  [
+    'the whole of one key',
+    { items: '[{ from: vault-prod, secret: a/b, key: k, path: p, format: json }]' },
+    `${AT}[0].format: needs path beside it, and neither key nor dir`,
+  ],
+  [
+    'another format',
+    { items: '[{ from: vault-prod, secret: a/b, path: p, format: env }]' },
+    `${AT}[0].format: must be json`,
+  ],
+  [
+    'arguments that are a list',
+    { items: '[{ from: vault-prod, secret: a/b, args: [x] }]' },
+    `${AT}[0].args: must be a map`,
+  ],
+  [
+    'arguments within arguments',
+    { items: '[{ from: vault-prod, secret: a/b, args: { x: { y: z } } }]' },
+    `${AT}[0].args: may hold words with a text`,
+  ],
+  [
+    'an argument twice',
+    { items: '[{ from: vault-prod, secret: a/b, args: { x: 1, x: 2 } }]' },
+    `${AT}[0].args: has a word twice`,
+  ],
+  [
+    'a path in a Vault that leads up',
+    { items: '[{ from: vault-prod, secret: a/../b }]' },
+    `${AT}[0].secret: "a/../b" is no path in a Vault: each part`,
+  ],
+  [
+    'what is Vault’s own',
+    { items: '[{ from: vault-prod, secret: sys/policies }]' },
+    `${AT}[0].secret: "sys/policies" is no path in a Vault: what lies under sys/`,
+  ],
+  [
+    'one secret twice into one folder',
+    { items: '[{ secret: a, dir: d }, { secret: a, dir: d }]' },
+    `${AT}[0] and items[1]: both take all of secret "a"`,
+  ],
   ['an item of nothing', { items: '[{}]' }, `${AT}[0].secret: is missing`],
   ['257 items', { items: '- { secret: db }\n'.repeat(257) }, `${AT}: has more than 256 items`],
   [
@@ -223,7 +318,7 @@ const REFUSED: readonly (readonly [string, Readonly<Record<string, string>>, str
     { items: '[{ secret: a, "secret": b }]' },
     `${AT}[0]: has "secret" twice`,
   ],
-  ...['version', 'dir', 'expand', 'owner', 'format'].map(
+  ...['expand', 'owner'].map(
     (word) =>
       [
         `the later word ${word}`,
@@ -366,7 +461,7 @@ for (const [what, attributes, message] of REFUSED) {
 
 test('a default source that is not declared is refused like any other', (t) => {
   const only = (attributes: Readonly<Record<string, string>>) =>
-    parseItems(new Map(Object.entries(attributes)), ['vault-prod'])
+    parseItems(new Map(Object.entries(attributes)), new Map([['vault-prod', KUBERNETES_GRAMMAR]]))
   t.throws(() => only({ secret: 'db' }), {
     message: 'volumeAttributes.from: must be one of the declared sources: vault-prod',
   })
@@ -406,7 +501,7 @@ test('whatever is written, it is read or refused, never half of it', (t) => {
       try {
         const parsed = parse({ items })
         read += 1
-        return parsed.every(({ from, mode }) => SOURCES.includes(from) && mode <= 0o777)
+        return parsed.every(({ from, mode }) => SOURCES.has(from) && mode <= 0o777)
       } catch (thrown) {
         return (
           thrown instanceof LatchkeyError &&

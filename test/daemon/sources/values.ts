@@ -33,8 +33,13 @@ export function itemOf(changes: Partial<Item> = {}): Item {
   return {
     from: 'kubernetes',
     secret: 'db',
+    version: undefined,
+    role: undefined,
+    args: undefined,
     key: undefined,
     path: undefined,
+    dir: undefined,
+    format: undefined,
     mode: 0o644,
     optional: false,
     refreshMs: undefined,
