@@ -7,7 +7,7 @@ import { VaultSessions, type SessionHandle } from '../../../../src/daemon/source
 import type { VaultSecret } from '../../../../src/daemon/sources/vault/read-answer.ts'
 import type { VaultApi } from '../../../../src/daemon/sources/vault/vault-api.ts'
 import { FakeClock } from '../../../support/fake-clock.ts'
-import { signal, textsOf } from './contract.ts'
+import { signal, textsOf } from './contract-world.ts'
 import { ROOMY, startDoubleWorld, type DoubleWorld } from './double-world.ts'
 
 /* Sessions, calls and the double together, over the wire. */

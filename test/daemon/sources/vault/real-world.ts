@@ -7,7 +7,7 @@ import type { SecretBytes } from '../../../../src/core/secret-bytes.ts'
 import type { FinishedCall } from '../../../../src/daemon/sources/vault/caller.ts'
 import { createVaultApi, type VaultApi } from '../../../../src/daemon/sources/vault/vault-api.ts'
 import { until } from '../../../support/until.ts'
-import type { AuditedCall, VaultAdmin, VaultWorld } from './contract.ts'
+import type { AuditedCall, VaultAdmin, VaultWorld } from './contract-world.ts'
 import { settingsFor } from './double-world.ts'
 import { ISSUER, JwtIssuer } from './pod-jwt.ts'
 
