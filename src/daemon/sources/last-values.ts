@@ -71,13 +71,14 @@ export class LastValues {
   /** Keeps a copy of what was fetched, where somebody wants it kept. */
   keep(key: SharingKey, value: Value, askedAtMs: number): void {
     const shelf = this.#shelves.get(key)
-    if (shelf === undefined) return
+    // What was made for one volume alone is nobody else's, now or later.
+    if (shelf === undefined || value.term !== undefined) return
     if (shelf.kept?.value.version === value.version) {
       shelf.kept.askedAtMs = Math.max(shelf.kept.askedAtMs, askedAtMs)
     } else {
       // Outdated, whether or not the newer one fits.
       this.#clear(shelf)
-      const bytes = value.entries.values().reduce((sum, { length }) => sum + length, 0)
+      const bytes = bytesOf(value)
       if (this.#bytes + bytes > this.#options.maxBytes) return
       shelf.kept = { value: copyValue(value), bytes, askedAtMs }
       this.#bytes += bytes
@@ -155,6 +156,10 @@ export class LastValues {
 
 function emptyShelf(): Shelf {
   return { keepers: new Set(), kept: undefined, cancelTimer: () => undefined }
+}
+
+function bytesOf({ entries, json }: Value): number {
+  return entries.values().reduce((sum, { length }) => sum + length, json?.length ?? 0)
 }
 
 function agesOf({ keepers }: Shelf): readonly number[] {

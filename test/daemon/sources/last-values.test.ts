@@ -185,6 +185,26 @@ test('over the cap nothing is kept, not even what it would replace', (t) => {
   t.deepEqual(found(HOUR_MS, 'other'), { a: 'xxxxx' })
 })
 
+test('what is kept as one text counts as well', (t) => {
+  const { lastValues, subscribe, keep } = worldOf()
+  subscribe()
+  const json = new SecretBytes(Buffer.from('{"a":"x"}'))
+  const kept = keep(valueOf({ a: 'x' }, { json }))
+  t.is(lastValues.bytes, 10)
+  lastValues.drop(DB)
+  t.is(kept.length, 2)
+  t.true(kept.every(isZeroed))
+})
+
+test('what was made for one volume alone is not kept for another', (t) => {
+  const { lastValues, subscribe, keep, found } = worldOf()
+  subscribe()
+  const term = { lease: undefined, lifeMs: HOUR_MS, endsAtMs: HOUR_MS }
+  t.deepEqual(keep(valueOf({ password: 'one' }, { term })), [])
+  t.is(found(), undefined)
+  t.is(lastValues.bytes, 0)
+})
+
 test('closing wipes all', (t) => {
   const { clock, lastValues, subscribe, keep } = worldOf()
   const { leave } = subscribe()
