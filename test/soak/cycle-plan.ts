@@ -53,7 +53,7 @@ export function drawCycle(chance: Chance): CyclePlan {
   const victims = { host: ['host'], daemon: ['daemon'], both: SIDES } as const
   return {
     operation,
-    victims: victims[chance.weigh({ host: 45, daemon: 32, both: 23 })],
+    victims: victims[chance.weigh({ host: 52, daemon: 30, both: 18 })],
     moment: drawMoment(chance, operation),
     meanwhile: chance.weigh({ nothing: 25, change: 20, 'change-all': 35, delete: 10, add: 10 }),
     againMs: chance.isHit(0.08) ? chance.between(0, MAX_AGAIN_MS) : undefined,

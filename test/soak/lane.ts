@@ -5,7 +5,7 @@ import { createServingPki } from '../../src/minicluster/pki.ts'
 import { Limiter } from '../../src/core/limiter.ts'
 import { bundleSides } from './bundle.ts'
 import { Spares } from './spares.ts'
-import { World } from './world.ts'
+import { unmountBelow, World } from './world.ts'
 
 /** What worlds side by side have in common. */
 export interface Lane {
@@ -27,6 +27,16 @@ export async function openLane(worldCount: number): Promise<Lane> {
   const rooms = new Limiter('worlds', worldCount, MAX_WAITING)
   // Memory where there is some to be had: these folders are made and removed by the thousand.
   const base = mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'lk-'))
+  const clear = (): void => {
+    unmountBelow(base)
+    bundle.dispose()
+    rmSync(base, { recursive: true, force: true })
+  }
+  // Also where somebody has lost patience, and for a test that has run out of time.
+  const onSignal = (): never => process.exit(1)
+  process.once('exit', clear)
+  process.once('SIGINT', onSignal)
+  process.once('SIGTERM', onSignal)
   let worlds = 0
   return {
     withWorld(use) {
@@ -42,8 +52,10 @@ export async function openLane(worldCount: number): Promise<Lane> {
     },
     async close() {
       await spares.close()
-      bundle.dispose()
-      rmSync(base, { recursive: true, force: true })
+      clear()
+      process.off('exit', clear)
+      process.off('SIGINT', onSignal)
+      process.off('SIGTERM', onSignal)
     },
   }
 }

@@ -79,11 +79,9 @@ async function crashAt(
     return { scope, nth, pids: doomed.includes(side) ? [...others, own] : others }
   }
   const isOver = await begin(world, row, nth, planFor)
-  await until(() => isOver() || doomed.some((each) => world.process(each).isDead), {
-    everyMs: LOOK_EVERY_MS,
-    what: `${operation} to end, or somebody to die of it`,
-  })
-  if (!doomed.some((each) => world.process(each).isDead)) await untilQuiet(world)
+  const isStruck = (): boolean => doomed.some((each) => world.process(each).isDead)
+  await world.until(() => isStruck() || isOver(), `${operation} to end, or somebody to die of it`)
+  if (!isStruck()) await untilQuiet(world)
   const armed = world.process(side)
   const disarmed = await armed.disarm()
   if (disarmed?.hasHit === false) return undefined
@@ -101,6 +99,10 @@ async function beCalm(world: World): Promise<void> {
   if (findings.length > 0) throw new Error(findings.map(describeFinding).join('\n'))
   const strangers = world.living.filter(({ tokensOf }) => tokensOf !== world.process('host'))
   if (strangers.length > 0) await world.republish(strangers)
+  // One watch per Secret, and only for as long as a stream is open that needs it.
+  const secrets = new Set(world.living.map(({ secret }) => secret))
+  const areAllOpen = (): boolean => world.cluster.api.openWatches === secrets.size
+  await world.until(areAllOpen, 'every volume to have its stream')
 }
 
 async function killFirst(world: World, side: SideName): Promise<void> {
@@ -172,7 +174,7 @@ async function untilQuiet(world: World): Promise<void> {
       before = now
       return looks >= QUIET_LOOKS || SIDES.some((side) => world.process(side).isDead)
     },
-    { everyMs: LOOK_EVERY_MS, what: 'both sides to fall quiet' },
+    { timeoutMs: 60_000, everyMs: LOOK_EVERY_MS, what: 'both sides to fall quiet' },
   )
 }
 

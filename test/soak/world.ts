@@ -50,6 +50,8 @@ const VOLUME = 'db'
 /** After this a node has to be as if nothing had happened. */
 const CONVERGENCE_MS = 10_000
 const MAX_FILES = 50
+/** For what only a machine with far too much to do keeps from happening. */
+const PATIENCE_MS = 60_000
 /** Old generations go soon, so that every cycle sees them gone. */
 const LINGER = '50ms'
 /** kubelet comes by itself in an hour: whatever heals sooner has healed without it. */
@@ -102,7 +104,7 @@ export class World {
     }
     const world = new World(await startMinicluster({ root: folder, pki, kubelet }), parts)
     await Promise.all(SIDES.map((side) => world.start(side)))
-    await world.cluster.kubelet.untilRegistered(DRIVER)
+    await world.cluster.kubelet.untilRegistered(DRIVER, true, PATIENCE_MS)
     return world
   }
 
@@ -220,8 +222,13 @@ export class World {
   /** kubelet publishes every volume again and is answered. */
   async republish(members = this.living): Promise<void> {
     const { kubelet } = this.cluster
-    await kubelet.untilRegistered(DRIVER)
-    await Promise.all(members.map(({ pod }) => kubelet.sync(pod)))
+    await kubelet.untilRegistered(DRIVER, true, PATIENCE_MS)
+    await Promise.all(
+      members.map(async ({ pod }) => {
+        await kubelet.untilIdle(pod, PATIENCE_MS)
+        await kubelet.sync(pod)
+      }),
+    )
     const host = this.process('host')
     if (host.isDead) return
     for (const member of members) Object.assign(member, { tokensOf: host, visitedAtMs: Date.now() })
@@ -267,15 +274,11 @@ export class World {
    */
   async converge(): Promise<readonly Finding[]> {
     const shownBefore = new Map(this.living.map((member) => [member, member.shown]))
-    const sides = SIDES.map((side) => this.process(side).pid)
     // Where it fails, the node says what is missing.
     void this.republish(this.living.filter((member) => this.#needsKubelet(member))).catch(
       () => undefined,
     )
-    await waitPatiently(() => this.#seen.size > 0 || this.isInOrder, CONVERGENCE_MS, [
-      process.pid,
-      ...sides,
-    ])
+    await this.#wait(() => this.#seen.size > 0 || this.isInOrder)
     const findings = this.inspect()
     if (findings.length > 0) return findings
     // What has just arrived has proved the stream; equal content proves nothing.
@@ -283,6 +286,16 @@ export class World {
       if (member.shown > shown) member.sessionOf = this.process('daemon')
     }
     return findings
+  }
+
+  /** Throws: where it takes longer than a node may take to converge. */
+  async until(isSo: () => boolean, what: string): Promise<void> {
+    if (!(await this.#wait(isSo))) throw new Error(`waited in vain for ${what}`)
+  }
+
+  #wait(isSo: () => boolean): Promise<boolean> {
+    const pids = SIDES.map((side) => this.process(side).pid)
+    return waitPatiently(isSo, CONVERGENCE_MS, [process.pid, ...pids])
   }
 
   #needsKubelet(member: Member): boolean {
@@ -318,9 +331,7 @@ export class World {
     if (isWell) await cluster.kubelet.drain().catch(() => undefined)
     for (const side of this.#running.values()) side.kill()
     await Promise.all([...this.#running.values()].map(({ exited }) => exited))
-    for (const { mountPoint } of readMounts().toReversed()) {
-      if (mountPoint.startsWith(`${folder}/`)) unmountLazily(mountPoint)
-    }
+    unmountBelow(folder)
     // Without it kubelet would wait for the driver.
     rmSync(join(cluster.kubeletRoot, 'plugins_registry'), { recursive: true, force: true })
     await cluster.kubelet.untilRegistered(DRIVER, false).catch(() => undefined)
@@ -399,5 +410,12 @@ export class World {
       http: { address: '127.0.0.1', port: 0 },
       log: { level: 'debug' },
     }
+  }
+}
+
+/** Takes away what a side left mounted; nothing else could remove the folder. */
+export function unmountBelow(folder: string): void {
+  for (const { mountPoint } of readMounts().toReversed()) {
+    if (mountPoint.startsWith(`${folder}/`)) unmountLazily(mountPoint)
   }
 }

@@ -1,0 +1,25 @@
+import { mountTest } from '../support/mount-namespace.ts'
+import { openLane } from './lane.ts'
+import { describeTally, soak, WORLDS } from './soak.ts'
+
+const CYCLES = 1_000
+const SEED = 1
+const TIMEOUT_MS = 1_800_000
+
+mountTest(
+  `${CYCLES} random operations with a kill -9 in each leave whole, current files and nothing else`,
+  async (t) => {
+    t.timeout(TIMEOUT_MS)
+    const said: string[] = []
+    const lane = await openLane(WORLDS)
+    const say = (line: string): void => {
+      said.push(line)
+    }
+    const tally = await soak(lane, { cycles: CYCLES, seed: SEED }, say).finally(() => lane.close())
+    const { cycles, killed, found } = tally
+    t.log(describeTally(tally))
+    t.deepEqual(found, { orphans: 0, leftovers: 0, empty: 0, torn: 0, lost: 0 }, said.join('\n'))
+    t.is(cycles, CYCLES)
+    t.true(killed >= CYCLES)
+  },
+)
