@@ -3,6 +3,8 @@ import type { Reason } from '../core/errors.ts'
 
 const WHILE_PENDING = { firstMs: 50, maxMs: 500 }
 const WHILE_MOUNTED = { firstMs: 200, maxMs: 30_000 }
+/** A call to nobody costs next to nothing, and files may be old since the daemon went: it is back in seconds. */
+const WHILE_AWAY = { firstMs: 200, maxMs: 5_000 }
 
 /** kubelet's next republish wakes a parked volume; this bound only keeps the wait from being endless. */
 const PARKED_MS = 24 * 60 * 60_000
@@ -28,10 +30,12 @@ export function isDaemonAway(reason: Reason): boolean {
 export class Retries {
   readonly #pending = new Backoff(WHILE_PENDING)
   readonly #mounted = new Backoff(WHILE_MOUNTED)
+  readonly #away = new Backoff(WHILE_AWAY)
 
   /** The daemon answers: the next break is a new story. */
   noteAnswer(): void {
     this.#mounted.reset()
+    this.#away.reset()
   }
 
   /**
@@ -40,6 +44,7 @@ export class Retries {
    */
   nextMs(isMounted: boolean, refusal: Reason | undefined): number {
     if (!isMounted) return this.#pending.nextMs()
+    if (refusal !== undefined && isDaemonAway(refusal)) return this.#away.nextMs()
     const retryMs = this.#mounted.nextMs()
     return refusal !== undefined && WAITS_FOR_KUBELET.has(refusal) ? PARKED_MS : retryMs
   }

@@ -229,6 +229,21 @@ test('after a broken stream the volume is opened again with the tokens in hand',
   t.is(on.store.read(volumeRequest().volumeId, 'password'), 'one')
 })
 
+test('a volume is fresh within seconds of the daemon’s return, however long it was away', async (t) => {
+  const on = world(t)
+  const { stream } = await published(on)
+  on.daemon.isAway = true
+  stream.refuse('DaemonUnavailable', 'gone')
+  await until(() => on.volumes.count().connected === 0, { what: 'the host to notice' })
+  for (let seconds = 0; seconds < 3600; seconds += 5) await on.clock.advance(5_000)
+  const tries = on.daemon.streams.length
+  t.true(tries < 1_000, 'it is not asked for all the time')
+  on.daemon.isAway = false
+  await on.clock.advance(5_000)
+  const again = await on.daemon.stream(tries)
+  t.truthy(again.heard[0]?.open)
+})
+
 test('a daemon that is stopping does not fail a publish that waits for it', async (t) => {
   const on = world(t)
   const publishing = on.volumes.publish(volumeRequest(), on.signal)
