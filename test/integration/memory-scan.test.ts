@@ -1,5 +1,6 @@
+import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { closeSync, mkdtempSync, openSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import test, { type ExecutionContext } from 'ava'
 import { loadConfig } from '../../src/config/load.ts'
@@ -11,16 +12,21 @@ import { SideProcess } from '../support/side-process.ts'
 import { until } from '../support/until.ts'
 
 /*
- * What is left in memory when the last pod of a service account has left. Every copy that is ours is zeroed
- * at the end of its use; what libraries copied on the way is overwritten when it is freed, and freed at
- * the latest by `releaseGarbage`. No value is left then, but for the first exception:
+ * What is left in memory when the last pod of a service account has left. Copies that are ours are zeroed at
+ * the end of their use. What libraries copied on the way (messages and their frames, socket reads, headers) is
+ * overwritten when it is freed, and freed at the latest by `releaseGarbage`. Then no value is left, but for
+ * the first of these exceptions:
  *
- * - The HTTP parser (undici's, in WebAssembly) copies each piece of an answer into a buffer of its own, which
- *   nobody else can reach. The last piece, 16 KiB at most, stays until the next answer, of whomever it be.
- * - Tokens, which nobody can use any more: the API server rejects them once their pod is gone. V8 keeps
- *   text where it last was: in registers' shadows on the stack, and in a string or two that something still
- *   refers to, such as the last request of a connection that is kept alive. glibc keeps up to seven pieces
- *   of each size up to 1 KiB for its next use, unwritten (tcache): bodies of TokenReviews are such.
+ * - The HTTP parser (undici's, in WebAssembly) has a buffer of its own, which nobody else can reach, and
+ *   Node hands over what TLS decrypted by way of the stack. The last piece of an answer, 16 KiB at most, stays
+ *   there until the next answer, whosever that is.
+ * - Tokens, of no use to anybody: the API server rejects them once their pod is gone. V8 does not clear the
+ *   stack, nor text that something still refers to, such as the last request of a connection that is kept
+ *   alive. glibc keeps freed pieces of up to 1 KiB, seven of a size, unwritten for their next use (tcache):
+ *   the bodies of TokenReviews are such, and frames with tokens in them.
+ *
+ * While a pod lives its tokens are in both processes, and in the host side, within grpc-js, the last message
+ * with its files, which are in the pod's tmpfs as well.
  */
 const MOST_TOKEN_COPIES = 24
 
@@ -106,16 +112,18 @@ async function provesItself(t: ExecutionContext, side: SideProcess): Promise<voi
   t.deepEqual([...forms].sort(), ['base64', 'raw', 'utf16'])
 }
 
-/** Reading a child's memory is a matter of ptrace(2); overwriting freed memory one of glibc. */
+/** Reading a child's memory is a matter of ptrace(2) and of what is in its way; overwriting it one of glibc. */
 function obstacle(): string | undefined {
   const report = process.report.getReport() as { header?: { glibcVersionRuntime?: string } }
   if (report.header?.glibcVersionRuntime === undefined) return 'needs glibc'
-  if (process.getuid?.() === 0) return undefined
+  const child = spawn('sleep', ['60'], { stdio: 'ignore' })
   try {
-    const scope = Number(readFileSync('/proc/sys/kernel/yama/ptrace_scope', 'utf8'))
-    return scope <= 1 ? undefined : 'needs root, or kernel.yama.ptrace_scope of at most 1'
-  } catch {
+    closeSync(openSync(`/proc/${child.pid ?? 0}/mem`, 'r'))
     return undefined
+  } catch {
+    return 'needs to read the memory of a child: root, or kernel.yama.ptrace_scope of at most 1'
+  } finally {
+    child.kill('SIGKILL')
   }
 }
 
