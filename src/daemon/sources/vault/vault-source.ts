@@ -1,0 +1,81 @@
+import { LatchkeyError } from '../../../core/errors.ts'
+import type { Clock } from '../../../core/clock.ts'
+import type { ServiceToken } from '../../../core/types.ts'
+import type { Workload } from '../../identity/workload.ts'
+import { readAsk } from '../secret-key.ts'
+import type { Source, Term, Value } from '../source.ts'
+import type { VaultSecret } from './read-answer.ts'
+import type { SessionOwner, VaultSessions } from './sessions.ts'
+import { roleOf, type VaultSettings } from './settings.ts'
+import type { VaultApi } from './vault-api.ts'
+import { holdAt } from './vault-hold.ts'
+
+export interface VaultSourceOptions {
+  readonly api: VaultApi
+  readonly sessions: VaultSessions
+  readonly clock: Clock
+}
+
+/** One Vault or OpenBao, read with the session of the pod's own service account. */
+export function createVaultSource(options: VaultSourceOptions): Source {
+  const { api, sessions, clock } = options
+  const { settings } = api
+  return {
+    name: settings.name,
+    audience: settings.auth.audience,
+
+    async fetch(workload, ask, signal) {
+      const { secret, version, role, args } = readAsk(ask)
+      // For the length of this call; the volumes' own holds keep the session alive between calls.
+      const handle = sessions.acquire(ownerOf(workload, settings, role))
+      try {
+        handle.offer(tokenOf(workload, settings))
+        const read = await handle.use(signal, (session) =>
+          api.read(session, { secret, version, args }, signal),
+        )
+        return toValue(read, clock.now())
+      } finally {
+        void handle.release()
+      }
+    },
+
+    hold: (workload, asks, hold) => holdAt(options, workload, asks, hold),
+  }
+}
+
+export function ownerOf(
+  { pod, serviceAccountUid }: Workload,
+  settings: VaultSettings,
+  role: string | undefined,
+): SessionOwner {
+  const { namespace, serviceAccount } = pod
+  return { namespace, serviceAccount, serviceAccountUid, role: roleOf(settings, role) }
+}
+
+/** Throws: TokenMissing, naming the line to add. */
+export function tokenOf({ tokens }: Workload, { name, auth }: VaultSettings): ServiceToken {
+  const token = tokens.get(auth.audience)
+  if (token !== undefined) return token
+  throw new LatchkeyError(
+    'TokenMissing',
+    `no token for source "${name}": add \`- audience: "${auth.audience}"\` to spec.tokenRequests of the CSIDriver`,
+  )
+}
+
+function toValue(read: VaultSecret, nowMs: number): Value {
+  const { version, entries, json, isImmutable } = read
+  return { version, entries, json, immutable: isImmutable, term: termOf(read, nowMs) }
+}
+
+function termOf({ lease, expiresAtMs }: VaultSecret, nowMs: number): Term | undefined {
+  if (lease !== undefined) {
+    const { id, renewable, durationMs } = lease
+    return {
+      lease: { id, isRenewable: renewable },
+      lifeMs: durationMs,
+      endsAtMs: nowMs + durationMs,
+    }
+  }
+  if (expiresAtMs === undefined) return undefined
+  return { lease: undefined, lifeMs: Math.max(0, expiresAtMs - nowMs), endsAtMs: expiresAtMs }
+}
