@@ -58,10 +58,13 @@ export class Farewells {
       bookmark.wipe()
       return
     }
-    const over = new AbortController()
     const farewell: Farewell = {
-      ...{ volumeId, bookmark, over },
-      ...{ isUnderWay: false, tries: 0, lastError: undefined },
+      volumeId,
+      bookmark,
+      over: new AbortController(),
+      isUnderWay: false,
+      tries: 0,
+      lastError: undefined,
     }
     this.#waiting.add(farewell)
     this.#bytes += bookmark.length
@@ -100,6 +103,7 @@ export class Farewells {
         await this.#limiter.run(signal, () => this.#say(farewell, signal))
         return
       } catch (thrown) {
+        signal.throwIfAborted()
         this.#note(farewell, LatchkeyError.from(thrown))
       }
     }
@@ -134,7 +138,6 @@ export class Farewells {
 
   /** One line per change of the reason, not one per try. */
   #note(farewell: Farewell, error: LatchkeyError): void {
-    if (farewell.over.signal.aborted) return
     if (farewell.lastError?.reason !== error.reason) {
       const { volumeId } = farewell
       const level = isDaemonAway(error.reason) ? 'debug' : 'warn'

@@ -57,22 +57,25 @@ export class BookmarkWorld {
     return this.daemon.stream(index)
   }
 
-  async figure(series: string): Promise<number> {
-    const page = await this.metrics.text()
-    const line = page.split('\n').find((one) => one.startsWith(`${series} `))
+  farewells() {
+    return figuresOf(this.metrics)
+  }
+}
+
+/** Ended farewells by outcome, and those that wait. */
+export async function figuresOf(metrics: HostMetrics) {
+  const page = (await metrics.text()).split('\n')
+  const figure = (series: string): number => {
+    const line = page.find((one) => one.startsWith(`${series} `))
     return Number(line?.slice(series.length + 1))
   }
-
-  /** Ended farewells by outcome, and those that wait. */
-  async farewells() {
-    const ended = (outcome: string) =>
-      this.figure(`latchkey_host_farewells_total{outcome="${outcome}"}`)
-    return {
-      waiting: await this.figure('latchkey_host_waiting_farewells'),
-      done: await ended('done'),
-      givenUp: await ended('given_up'),
-      dropped: await ended('dropped'),
-    }
+  const ended = (outcome: string): number =>
+    figure(`latchkey_host_farewells_total{outcome="${outcome}"}`)
+  return {
+    waiting: figure('latchkey_host_waiting_farewells'),
+    done: ended('done'),
+    givenUp: ended('given_up'),
+    dropped: ended('dropped'),
   }
 }
 

@@ -11,7 +11,7 @@ export class ScriptedDaemon implements DaemonLink {
   readonly streams: ScriptedStream[] = []
   isAway = false
 
-  mount(signal: AbortSignal): MountStream {
+  mount(signal: AbortSignal): ScriptedStream {
     const stream = new ScriptedStream(signal)
     if (this.isAway) stream.refuse('DaemonUnavailable', 'nobody listens')
     this.streams.push(stream)
