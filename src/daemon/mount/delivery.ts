@@ -58,7 +58,8 @@ export class Delivery {
 
   /** Reports whether a shim that shows this digest has what was sent here. */
   hasSent(digest: Buffer): boolean {
-    return this.#sent.some((sent) => sent.equals(digest))
+    // What it showed last was sent, too, however many generations have been sent in vain since.
+    return [this.#shown, ...this.#sent].some((sent) => sent?.equals(digest))
   }
 
   /** Reports whether the shim has anything that a Resume could be about. */

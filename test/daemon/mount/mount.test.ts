@@ -190,6 +190,21 @@ test('a broken stream can be resumed with proof, and gets what changed meanwhile
   t.is(on.reviewed.length, 1)
 })
 
+test('a shim that dies again and again before it commits can still resume with what it shows', async (t) => {
+  const on = new World()
+  const first = await opened(t, on)
+  let { shim, ended } = first
+  const { digest } = first
+  const { volumeId, targetPath } = volumeRequest()
+  for (const password of ['two', 'three', 'four']) {
+    shim.hangUp()
+    await ended
+    on.secret = { password }
+    ;({ shim, ended } = begin(t, on, { resume: { volumeId, targetPath, digest } }))
+    t.is((await shim.generation(1)).text, `password=${password}`)
+  }
+})
+
 test('resuming with nothing changed sends no contents', async (t) => {
   const on = new World()
   const { shim, ended, digest } = await opened(t, on)
