@@ -8,6 +8,7 @@ import { VaultError } from './vault-error.ts'
 const AUDIENCE = /\baud(ience)?\b/
 const NO_ROLE = /invalid role name|role "?.*"? could not be found|missing role/
 const NO_METHOD = /no handler for route|unsupported path|missing client token/
+const EXPIRED = /\bexpired\b/
 const PLAIN_DENIAL = /^permission denied$/
 
 /** The error for a login that was refused. */
@@ -34,6 +35,12 @@ export function loginRefusal(refused: Refused, role: string, settings: VaultSett
   }
   if (AUDIENCE.test(words)) {
     return refuse('TokenRejected', `${where} with role "${role}"${said}: ${audienceHint(settings)}`)
+  }
+  if (EXPIRED.test(words)) {
+    return refuse(
+      'TokenRejected',
+      `${where} with role "${role}"${said}: kubelet brings a new token within minutes; if it stays so, compare the clocks`,
+    )
   }
   // Also what Vault says of a path that it does not have to whoever has not logged in yet.
   if (status === 403 && PLAIN_DENIAL.test(words)) {

@@ -21,9 +21,15 @@ export interface ReadPlan {
 const KV2_PREFIXES: ReadonlySet<string> = new Set(['data', 'metadata', 'subkeys'])
 const KEEPERS: ReadonlySet<string> = new Set(['kv', 'generic', 'cubbyhole'])
 
-/** Throws: InvalidRequest where `version` or `args` mean nothing to the engine. */
+/** Throws: InvalidRequest where `version` or `args` mean nothing to the engine, or it is named itself. */
 export function planRead(ref: SecretRef, mount: Mount | undefined): ReadPlan {
   const engine = engineOf(mount)
+  if (engine !== 'hidden' && `${ref.secret}/` === mount?.path) {
+    throw new LatchkeyError(
+      'InvalidRequest',
+      `"${ref.secret}" is a whole engine: name one secret in it, as ${ref.secret}/NAME`,
+    )
+  }
   const path = engine === 'kv2' ? kv2Path(ref.secret, mount?.path ?? '') : ref.secret
   const isVersioned = versioning(engine, path, mount)
   if (ref.version !== undefined && isVersioned === false) {

@@ -65,5 +65,5 @@ function mayLackData({ engine, path }: ReadPlan): boolean {
 
 function dataHint({ secret }: SecretRef): string {
   const [mount = '', ...rest] = secret.split('/')
-  return `if "${mount}" is a KV version 2 engine, write "${[mount, 'data', ...rest].join('/')}"`
+  return `if "${mount}" is a KV version 2 engine, it is "${[mount, 'data', ...rest].join('/')}", here and in the policy`
 }

@@ -42,6 +42,16 @@ export const LOGINS: readonly ContractCase[] = [
     },
   },
   {
+    title: 'a token that has expired is told from a role that is not for this pod',
+    async run(t, world) {
+      const jwt = world.jwt({ expiresAtMs: Date.now() - 3_600_000 })
+      const { reason, message } = await failureOf(world.api().login(jwt, 'api', signal()))
+      t.is(reason, 'TokenRejected')
+      t.true(message.includes('token is expired'), message)
+      t.false(message.includes('service account'), message)
+    },
+  },
+  {
     title: 'an auth method that is not mounted is named with its setting',
     async run(t, world) {
       const auth = { method: 'jwt', mount: 'nowhere', audience: 'vault' } as const
@@ -74,10 +84,22 @@ export const REFUSALS: readonly ContractCase[] = [
       const session = await logIn(world, api, 'nothing')
       const { reason, message } = await refusal(api, session, { secret: 'kv2/shop/a' })
       t.is(reason, 'AccessDenied')
-      t.true(message.includes('write "kv2/data/shop/a"'), message)
+      t.true(message.includes('it is "kv2/data/shop/a", here and in the policy'), message)
       const whole = await refusal(api, session, { secret: 'kv2/data/shop/a', version: '1' })
       t.is(whole.reason, 'AccessDenied')
       t.false(whole.message.includes('kv2/data/data'), whole.message)
+    },
+  },
+  {
+    title: 'an engine that is named without a secret in it is refused by its name',
+    async run(t, world) {
+      const api = world.api()
+      const session = await logIn(world, api)
+      for (const secret of ['kv1', 'kv2', 'pki']) {
+        const { reason, message } = await refusal(api, session, { secret })
+        t.is(reason, 'InvalidRequest')
+        t.true(message.includes(`"${secret}" is a whole engine`), message)
+      }
     },
   },
   {

@@ -38,6 +38,7 @@ export async function furnishRealWorld(vault: RealVault): Promise<RealWorld> {
   const root = rootCalls(vault)
   await mountEngines(root)
   await enableLogins(root, issuer)
+  await root.call('DELETE', 'sys/audit/latchkey')
   await root.write('sys/audit/latchkey', { type: 'file', options: { file_path: auditFile } })
 
   const apis: VaultApi[] = []

@@ -175,6 +175,7 @@ test('data/ is put into the path of a KV version 2 engine where it is not in it'
   t.is(pathOf('team/kv/metadata/shop/api'), 'team/kv/metadata/shop/api')
   // A secret of that very name.
   t.is(pathOf('team/kv/data'), 'team/kv/data/data')
+  t.true(refusalOf(() => pathOf('team/kv')).includes('name one secret in it'))
   t.is(pathOf('team/kv/data/data/a'), 'team/kv/data/data/a')
   t.is(planRead({ secret: 'kv/a' }, { ...mount, path: 'kv/', version: '1' }).path, 'kv/a')
   t.is(planRead({ secret: 'kv/a' }, { ...mount, path: 'kv/', version: undefined }).path, 'kv/a')
