@@ -150,24 +150,6 @@ test('what makes a user or a certificate is never asked for twice', async (t) =>
   }
 })
 
-test('a database user lives as long as its lease, and ends with its session', async (t) => {
-  const world = await startDoubleWorld()
-  try {
-    const api = world.api()
-    const [one, two] = [await logIn(world, api), await logIn(world, api)]
-    const first = await api.read(one, { secret: 'database/creds/web' }, signal())
-    const second = await api.read(two, { secret: 'database/creds/web' }, signal())
-    t.is(world.database.users.size, 2)
-    t.not(first.version, second.version)
-    const renewed = await api.renewLease(one, first.lease?.id ?? one.token, 3_600_000, signal())
-    t.true(renewed.durationMs <= 90_000 && renewed.durationMs > 80_000)
-    await api.revokeSelf(one, signal())
-    t.deepEqual([...world.database.users], [textsOf(second.entries)['username']])
-  } finally {
-    await world.close()
-  }
-})
-
 test('over TLS the authority and the name in the certificate are held against the settings', async (t) => {
   const authority = await createAuthority('test')
   const tls = await authority.issueServer(['vault.shop'])

@@ -93,6 +93,35 @@ export const ENDING: readonly ContractCase[] = [
     },
   },
   {
+    title: 'each read makes a database user, which lives as long as its lease and its session',
+    needs: 'a database',
+    async run(t, world) {
+      const { databaseUsers = () => Promise.resolve([]) } = world
+      const api = world.api()
+      const [one, two] = [await logIn(world, api), await logIn(world, api)]
+      const ref = { secret: 'database/creds/web' }
+      const [first, second, other] = [
+        await api.read(one, ref, signal()),
+        await api.read(one, ref, signal()),
+        await api.read(two, ref, signal()),
+      ]
+      const names = [first, second, other].map(({ entries }) => textsOf(entries)['username'] ?? '')
+      t.deepEqual((await databaseUsers()).toSorted(), names.toSorted())
+      t.is(new Set([first, second, other].map(({ version }) => version)).size, 3)
+      if (first.lease === undefined) throw new Error('no lease')
+      t.is(first.lease.durationMs, 30_000)
+      const renewed = await api.renewLease(one, first.lease.id, 3_600_000, signal())
+      t.true(renewed.durationMs > 80_000 && renewed.durationMs <= 90_000, `${renewed.durationMs}`)
+      await api.revokeLease(one, first.lease.id, signal())
+      await eventually(async () => (await databaseUsers()).length === 2)
+      await api.revokeSelf(one, signal())
+      await eventually(async () => (await databaseUsers()).length === 1)
+      t.deepEqual(await databaseUsers(), names.slice(2))
+      await api.revokeSelf(two, signal())
+      await eventually(async () => (await databaseUsers()).length === 0)
+    },
+  },
+  {
     title: 'a session is renewed up to its longest life and no further',
     async run(t, world) {
       const api = world.api()

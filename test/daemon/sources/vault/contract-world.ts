@@ -35,6 +35,8 @@ export interface AuditedCall {
  */
 export interface VaultWorld {
   readonly admin: VaultAdmin
+  /** Users of the database that engine database/ makes users in, for role `web`: 30 s, 90 s at most. */
+  readonly databaseUsers: (() => Promise<readonly string[]>) | undefined
   /** Every call that the APIs of this world have made. */
   readonly calls: readonly FinishedCall[]
   /** Closed with the world. */
@@ -46,6 +48,8 @@ export interface VaultWorld {
 
 export interface ContractCase {
   readonly title: string
+  /** What not every world has. */
+  readonly needs?: 'a database'
   readonly run: (t: ExecutionContext, world: VaultWorld) => Promise<void>
 }
 

@@ -63,6 +63,7 @@ export async function startDoubleWorld(clock: Clock = systemClock): Promise<Doub
     issuer,
     kv2,
     database,
+    databaseUsers: () => Promise.resolve([...database.users]),
     calls,
     admin: adminOf(double, kv1, kv2, leased),
     api(changes = {}, apiClock = clock) {

@@ -1,7 +1,9 @@
+import { execFile } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { systemClock } from '../../../../src/core/clock.ts'
 import type { SecretBytes } from '../../../../src/core/secret-bytes.ts'
 import type { FinishedCall } from '../../../../src/daemon/sources/vault/caller.ts'
@@ -15,6 +17,8 @@ export interface RealVault {
   /** http on loopback: a dev server. */
   readonly address: string
   readonly rootToken: string
+  /** Of a PostgreSQL that trusts loopback, where there is one. */
+  readonly postgresPort: number | undefined
 }
 
 export interface RealWorld extends VaultWorld {
@@ -26,6 +30,7 @@ path "kv1/shop/*"          { capabilities = ["read", "update"] }
 path "kv2/data/shop/*"     { capabilities = ["read", "update"] }
 path "leased/shop/*"       { capabilities = ["read"] }
 path "pki/issue/web"       { capabilities = ["read", "update"] }
+path "database/creds/web" { capabilities = ["read"] }
 path "nowhere/*"           { capabilities = ["read"] }
 path "sys/leases/revoke"   { capabilities = ["update"] }
 `
@@ -38,6 +43,8 @@ export async function furnishRealWorld(vault: RealVault): Promise<RealWorld> {
   const root = rootCalls(vault)
   await mountEngines(root)
   await enableLogins(root, issuer)
+  const { postgresPort } = vault
+  if (postgresPort !== undefined) await mountDatabase(root, postgresPort)
   await root.call('DELETE', 'sys/audit/latchkey')
   await root.write('sys/audit/latchkey', { type: 'file', options: { file_path: auditFile } })
 
@@ -45,6 +52,7 @@ export async function furnishRealWorld(vault: RealVault): Promise<RealWorld> {
   const calls: FinishedCall[] = []
   return {
     calls,
+    databaseUsers: postgresPort === undefined ? undefined : () => usersOf(postgresPort),
     admin: adminOf(root, auditFile),
     api(changes = {}) {
       const onCall = (call: FinishedCall): void => void calls.push(call)
@@ -109,6 +117,31 @@ async function mountEngines({ call, write }: RootCalls): Promise<void> {
       () => false,
     )
   await until(isReady, { what: 'the KV version 2 engine' })
+}
+
+async function mountDatabase({ call, write }: RootCalls, port: number): Promise<void> {
+  await call('DELETE', 'sys/mounts/database')
+  await write('sys/mounts/database', { type: 'database' })
+  await write('database/config/postgres', {
+    plugin_name: 'postgresql-database-plugin',
+    allowed_roles: ['web'],
+    connection_url: `postgresql://postgres@127.0.0.1:${port}/postgres?sslmode=disable`,
+  })
+  const create = `CREATE ROLE "{{name}}" LOGIN PASSWORD '{{password}}' VALID UNTIL '{{expiration}}'`
+  await write('database/roles/web', {
+    db_name: 'postgres',
+    creation_statements: [create],
+    default_ttl: '30s',
+    max_ttl: '90s',
+  })
+}
+
+/** Those that Vault made. */
+async function usersOf(port: number): Promise<readonly string[]> {
+  const query = "SELECT rolname FROM pg_roles WHERE rolname LIKE 'v-%'"
+  const place = ['-h', '127.0.0.1', '-p', String(port), '-U', 'postgres']
+  const { stdout } = await promisify(execFile)('psql', [...place, '-tAc', query])
+  return stdout.split('\n').filter((line) => line !== '')
 }
 
 async function enableLogins({ call, write }: RootCalls, issuer: JwtIssuer): Promise<void> {

@@ -3,7 +3,6 @@ import fc from 'fast-check'
 import { LatchkeyError } from '../../../../src/core/errors.ts'
 import { SecretBytes } from '../../../../src/core/secret-bytes.ts'
 import { fieldOf } from '../../../../src/daemon/sources/vault/field.ts'
-import { podTokenOf } from '../../../../src/daemon/sources/vault/pod-token.ts'
 import { planRead } from '../../../../src/daemon/sources/vault/read-plan.ts'
 import { jsonBody } from '../../../../src/daemon/sources/vault/request-body.ts'
 import { checkRef, encodePath } from '../../../../src/daemon/sources/vault/secret-ref.ts'
@@ -13,7 +12,6 @@ import {
   type VaultSettings,
 } from '../../../../src/daemon/sources/vault/settings.ts'
 import { createAuthority } from '../../../../src/minicluster/pki.ts'
-import { workloadOf } from '../workloads.ts'
 import { ROOMY, settingsFor } from './double-world.ts'
 
 function refusalOf(work: () => unknown): string {
@@ -80,15 +78,6 @@ test('a role is fixed by the administrator, or named by the pod', (t) => {
   t.is(roleOf(fixed, 'web'), 'web')
   t.true(refusalOf(() => roleOf(open, undefined)).includes("name one of Vault's in the item"))
   t.true(refusalOf(() => roleOf(fixed, 'api')).includes('leave role out of the item'))
-})
-
-test("the pod's token for the source's audience logs in, and a missing one names the line to add", (t) => {
-  const settings = settingsFor('https://vault.example')
-  const missing = refusalOf(() => podTokenOf(workloadOf(), settings))
-  t.true(missing.startsWith('TokenMissing: no token for audience "vault"'), missing)
-  t.true(missing.includes('add { audience: "vault" } to spec.tokenRequests'), missing)
-  const own = { ...settings, auth: { ...settings.auth, audience: '' } }
-  t.is(podTokenOf(workloadOf({ expiresAtMs: 5 }), own).expiresAtMs, 5)
 })
 
 test('a path is plain names between slashes, and none of the house', (t) => {
