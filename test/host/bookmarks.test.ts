@@ -88,7 +88,8 @@ test('an empty bookmark is noted, and forgets the one before', async (t) => {
   await again.hears('committed')
   await on.volumes.unpublish(request)
   await again.hears('unmounted')
-  await on.clock.advance(60_000)
+  await until(() => again.isOver, { what: 'the host to hang up' })
+  await on.clock.advance(5 * 60_000)
   t.is(on.daemon.farewells.length, 0)
 })
 
@@ -246,6 +247,33 @@ test('a bookmark that crosses Unmounted is noted, and is the one to be given bac
   stream.refuse('DaemonUnavailable', 'killed')
   await on.clock.advance(2_000)
   t.is(farewellWith(await on.daemon.farewell(0)), 'lease-2')
+})
+
+test('a first bookmark that crosses Unmounted leaves a farewell', async (t) => {
+  const on = new BookmarkWorld(t)
+  const { publishing, request, stream } = await on.begin()
+  stream.contents(1, { password: 'one' })
+  await publishing
+  const remove = on.store.remove.bind(on.store)
+  on.store.remove = (volume) => {
+    remove(volume)
+    stream.bookmark('lease-1')
+  }
+  await on.volumes.unpublish(request)
+  await on.clock.advance(2_000)
+  t.is(farewellWith(await on.daemon.farewell(0)), 'lease-1')
+})
+
+test('a stream that ended well while the pod lived acknowledges nothing', async (t) => {
+  const on = new BookmarkWorld(t)
+  const { request, stream } = await on.published('lease-1')
+  stream.finish()
+  const again = await on.reopened()
+  t.is(openedWith(again), 'lease-1')
+  await on.volumes.unpublish(request)
+  again.refuse('DaemonUnavailable', 'killed')
+  await on.clock.advance(2_000)
+  t.is(farewellWith(await on.daemon.farewell(0)), 'lease-1')
 })
 
 test('contents that cross Unmounted are dropped without a word', async (t) => {

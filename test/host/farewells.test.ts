@@ -183,6 +183,33 @@ test('what is under way is not dropped for what comes later', async (t) => {
   t.is((await on.figures()).done, 1)
 })
 
+test('what has been tried and waits again is dropped like any other', async (t) => {
+  const on = world(t)
+  const first = on.add('lease', 'csi-first')
+  await on.clock.advance(2_000)
+  const stream = await on.daemon.farewell(0)
+  stream.refuse('SourceUnavailable', 'sealed')
+  await on.clock.advance(0)
+  for (let index = 0; index < 1_024; index += 1) on.add('lease', `csi-${index}`)
+  t.true(isWiped(first))
+  t.is((await on.figures()).dropped, 1)
+})
+
+test('a farewell whose hour ends in the midst of a try is given up for what was said last', async (t) => {
+  const on = world(t)
+  on.daemon.isAway = true
+  on.add('lease-1')
+  await on.clock.advance(HOUR_MS - MINUTE_MS)
+  on.daemon.isAway = false
+  await on.clock.advance(MINUTE_MS)
+  t.is(on.daemon.farewells.length, 1)
+  t.true(on.daemon.farewells[0]?.isOver)
+  t.deepEqual(
+    on.lines.map((line) => /nobody listens/.test(line) && /given up/.test(line)),
+    [true],
+  )
+})
+
 test('a stop hangs up, zeroes and says how many were left, and nothing comes after it', async (t) => {
   const on = world(t)
   const under = on.add('lease-1')
