@@ -62,6 +62,6 @@ function audienceHint({ auth }: VaultSettings): string {
 function denialHint({ method, mount }: VaultSettings['auth']): string {
   const unmounted = `is a method of type ${method} mounted at the source's auth.mount, "${mount}"?`
   return method === 'kubernetes'
-    ? `${unmounted} If so, auth/${mount}/config needs a token_reviewer_jwt of a service account bound to system:auth-delegator; or use a method of type jwt, which needs none`
+    ? `${unmounted} If so, it could not have the pod's token reviewed: auth/${mount}/config needs a token_reviewer_jwt of a service account bound to system:auth-delegator; or use a method of type jwt, which needs none`
     : `${unmounted} If so, the role's token_bound_cidrs leave this node out`
 }
