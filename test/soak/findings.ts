@@ -12,3 +12,18 @@ export interface Finding {
 export function describeFinding({ kind, what }: Finding): string {
   return `${kind}: ${what}`
 }
+
+export type Counts = Record<Kind, number>
+
+export function noneFound(): Counts {
+  return { orphans: 0, leftovers: 0, empty: 0, torn: 0, lost: 0 }
+}
+
+export function isClean(found: Readonly<Counts>): boolean {
+  return KINDS.every((kind) => found[kind] === 0)
+}
+
+/** `orphans=0 leftovers=0 empty=0 torn=0 lost=0`, as the last line ends. */
+export function describeCounts(found: Readonly<Counts>): string {
+  return KINDS.map((kind) => `${kind}=${found[kind]}`).join(' ')
+}

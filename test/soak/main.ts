@@ -1,11 +1,13 @@
 import { enterOwnNamespace } from '../support/own-namespace.ts'
-import { openLane } from './lane.ts'
+import { isClean, type Counts } from './findings.ts'
+import { describeMatrix, runMatrix } from './full-matrix.ts'
+import { openLane, type Lane } from './lane.ts'
 import { parseOptions, type SoakOptions } from './options.ts'
-import { describeTally, isClean, soak, WORLDS } from './soak.ts'
+import { describeTally, soak, WORLDS } from './soak.ts'
 
 /*
  * `npm run soak -- --cycles N --seed S`: both sides as processes of their own, killed with SIGKILL at
- * random moments and at injected points. The last line is the tally; exit 1 unless it is all zeros, exit 2
+ * random moments and at injected points; with --matrix at every injected point, one after the other. The last line is the tally; exit 1 unless it is all zeros, exit 2
  * where it could not be begun.
  */
 const EXIT_FOUND = 1
@@ -17,15 +19,27 @@ async function run(options: SoakOptions | string): Promise<number> {
   if (typeof options === 'string') return refuse(options)
   if (!enterOwnNamespace()) return refuse('needs root, or `unshare -Urm npm run soak`, to mount')
   const startedMs = performance.now()
-  say(`seed ${options.seed}, ${options.cycles} cycles, ${WORLDS} nodes side by side`)
   const lane = await openLane(WORLDS)
-  const tally = await soak(lane, options, say).finally(() => lane.close())
-  const seconds = (performance.now() - startedMs) / 1000
-  say(`${seconds.toFixed(0)} s, ${((1000 * seconds) / options.cycles).toFixed(0)} ms a cycle`)
-  if (!isClean(tally))
-    say(`again: npm run soak -- --cycles ${options.cycles} --seed ${options.seed}`)
-  say(describeTally(tally))
-  return isClean(tally) ? 0 : EXIT_FOUND
+  const { found, lastLine } = await work(lane, options).finally(() => lane.close())
+  say(`${((performance.now() - startedMs) / 1000).toFixed(0)} s`)
+  say(lastLine)
+  return isClean(found) ? 0 : EXIT_FOUND
+}
+
+async function work(
+  lane: Lane,
+  options: SoakOptions,
+): Promise<{ readonly found: Readonly<Counts>; readonly lastLine: string }> {
+  if (options.isMatrix) {
+    say(`every injected point with every kind of victims, ${WORLDS} nodes side by side`)
+    const tally = await runMatrix(lane, say)
+    return { found: tally.found, lastLine: describeMatrix(tally) }
+  }
+  const { cycles, seed } = options
+  say(`seed ${seed}, ${cycles} cycles, ${WORLDS} nodes side by side`)
+  const tally = await soak(lane, options, say)
+  if (!isClean(tally.found)) say(`again: npm run soak -- --cycles ${cycles} --seed ${seed}`)
+  return { found: tally.found, lastLine: describeTally(tally) }
 }
 
 function refuse(why: string): number {

@@ -42,20 +42,28 @@ const LOOK_EVERY_MS = 5
 
 /** One crash: where, and what was wrong ten seconds after the restart. */
 export interface Crash {
-  /** Such as `swap.7 renameSync`. */
+  /** Such as `swap: swap.7 renameSync`. */
   readonly point: string
-  readonly findings: readonly string[]
+  readonly findings: readonly Finding[]
 }
 
-/** Crashes ahead of the first point of a row, of the second and so on, until the operation gets through. */
+/** Every point of a row with one of the three, and the row with all of them: a third of the whole matrix. */
+export function takeTurns(nth: number): Victims {
+  return VICTIMS[nth % VICTIMS.length] ?? 'both'
+}
+
+/**
+ * Crashes ahead of the first point of a row, of the second and so on, until the operation gets through, or
+ * something is found.
+ */
 export async function crashThrough(
   world: World,
   row: Row,
-  victims: Victims,
+  victimsAt: (nth: number) => Victims,
 ): Promise<readonly Crash[]> {
   const crashes: Crash[] = []
   for (let nth = 1; nth <= MAX_POINTS; nth += 1) {
-    const crash = await crashAt(world, row, nth, victims)
+    const crash = await crashAt(world, row, nth, victimsAt(nth))
     if (crash === undefined) return crashes
     crashes.push(crash)
     if (crash.findings.length > 0) return crashes
@@ -88,7 +96,7 @@ async function crashAt(
   await Promise.all(doomed.map((each) => world.process(each).exited))
   const point = `${operation}: ${armed.crash ?? 'died elsewhere'}`
   const findings = await recover(world)
-  return { point, findings: findings.map(describeFinding) }
+  return { point, findings }
 }
 
 /** Three volumes that both sides know well, and nothing out of order. */

@@ -2,15 +2,17 @@ import { spawnSync } from 'node:child_process'
 import test from 'ava'
 import { Chance } from './chance.ts'
 import { describePlan, drawCycle } from './cycle-plan.ts'
+import { isClean, KINDS, noneFound } from './findings.ts'
 import { parseOptions } from './options.ts'
-import { describeTally, isClean } from './soak.ts'
+import { describeTally } from './soak.ts'
 
 const MAIN = new URL('main.ts', import.meta.url).pathname
-const CLEAN = { orphans: 0, leftovers: 0, empty: 0, torn: 0, lost: 0 }
 
 test('cycles and seed are read, and have defaults', (t) => {
-  t.deepEqual(parseOptions(['--cycles', '1000', '--seed', '7']), { cycles: 1000, seed: 7 })
-  t.deepEqual(parseOptions([]), { cycles: 100, seed: 1 })
+  const given = { isMatrix: false, cycles: 1000, seed: 7 }
+  t.deepEqual(parseOptions(['--cycles', '1000', '--seed', '7']), given)
+  t.deepEqual(parseOptions([]), { isMatrix: false, cycles: 100, seed: 1 })
+  t.like(parseOptions(['--matrix']), { isMatrix: true })
 })
 
 for (const [argv, expected] of [
@@ -50,10 +52,8 @@ test('the last line has every number in its place', (t) => {
 })
 
 test('one of the five numbers is enough to fail', (t) => {
-  t.true(isClean({ cycles: 1, killed: 1, found: CLEAN }))
-  for (const kind of Object.keys(CLEAN)) {
-    t.false(isClean({ cycles: 1, killed: 1, found: { ...CLEAN, [kind]: 1 } }), kind)
-  }
+  t.true(isClean(noneFound()))
+  for (const kind of KINDS) t.false(isClean({ ...noneFound(), [kind]: 1 }), kind)
 })
 
 test('a seed draws the same cycles every time, and another seed others', (t) => {

@@ -1,6 +1,8 @@
 import { parseArgs } from 'node:util'
 
 export interface SoakOptions {
+  /** The injected points, all of them with all victims, in place of random cycles. */
+  readonly isMatrix: boolean
   readonly cycles: number
   readonly seed: number
 }
@@ -18,14 +20,21 @@ export function parseOptions(argv: readonly string[]): SoakOptions | string {
   if (cycles === undefined)
     return `--cycles must be a whole number from 1 to ${MAX_CYCLES}; try ${USAGE}`
   if (seed === undefined) return `--seed must be a whole number from 0 to ${MAX_SEED}; try ${USAGE}`
-  return { cycles, seed }
+  return { isMatrix: words.matrix, cycles, seed }
 }
 
-function readWords(argv: readonly string[]): { cycles: string; seed: string } | string {
+interface Words {
+  readonly cycles: string
+  readonly seed: string
+  readonly matrix: boolean
+}
+
+function readWords(argv: readonly string[]): Words | string {
   try {
     const options = {
       cycles: { type: 'string', default: '100' },
       seed: { type: 'string', default: '1' },
+      matrix: { type: 'boolean', default: false },
     } as const
     return parseArgs({ args: [...argv], options, strict: true }).values
   } catch (thrown) {

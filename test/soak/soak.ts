@@ -1,7 +1,13 @@
 import { Chance } from './chance.ts'
 import { populate, runCycle } from './cycle.ts'
 import { describePlan, drawCycle } from './cycle-plan.ts'
-import { describeFinding, KINDS, type Finding, type Kind } from './findings.ts'
+import {
+  describeCounts,
+  describeFinding,
+  noneFound,
+  type Counts,
+  type Finding,
+} from './findings.ts'
 import type { Lane } from './lane.ts'
 import type { SoakOptions } from './options.ts'
 import type { World } from './world.ts'
@@ -15,16 +21,16 @@ const REPORT_EVERY = 100
 export interface Tally {
   readonly cycles: number
   readonly killed: number
-  readonly found: Readonly<Record<Kind, number>>
+  readonly found: Readonly<Counts>
 }
 
 /** Kills and recovers, over and over; `say` gets what somebody who watches wants to know. */
 export async function soak(
   lane: Lane,
-  { cycles, seed }: SoakOptions,
+  { cycles, seed }: Pick<SoakOptions, 'cycles' | 'seed'>,
   say: (line: string) => void,
 ): Promise<Tally> {
-  const found = { orphans: 0, leftovers: 0, empty: 0, torn: 0, lost: 0 }
+  const found = noneFound()
   let killed = 0
   let done = 0
   const live = async (index: number): Promise<void> => {
@@ -69,14 +75,7 @@ export async function soak(
 
 /** The last line, word for word. */
 export function describeTally({ cycles, killed, found }: Tally): string {
-  return [
-    `cycles=${cycles} killed=${killed}`,
-    ...KINDS.map((kind) => `${kind}=${found[kind]}`),
-  ].join(' ')
-}
-
-export function isClean({ found }: Tally): boolean {
-  return KINDS.every((kind) => found[kind] === 0)
+  return `cycles=${cycles} killed=${killed} ${describeCounts(found)}`
 }
 
 /** A cycle that could not be carried through is a change that never arrived. */
