@@ -301,6 +301,32 @@ test('a daemon that never acknowledges is asked again by a farewell, after a min
   t.is(farewellWith(await on.daemon.farewell(0)), 'lease-1')
 })
 
+test('a volume that is swept away leaves a farewell where no daemon is there', async (t) => {
+  const on = new BookmarkWorld(t)
+  const { stream } = await on.published('lease-1')
+  stream.refuse('DaemonUnavailable', 'killed')
+  await until(() => on.volumes.count().connected === 0, { what: 'the host to notice' })
+  for (const keeper of on.volumes.keepers()) {
+    t.true(await on.volumes.sweep(keeper, () => Promise.resolve(true)))
+  }
+  await on.clock.advance(2_000)
+  t.is(farewellWith(await on.daemon.farewell(0)), 'lease-1')
+})
+
+test('an unpublish that fails says nothing, and keeps the bookmark for the one that does not', async (t) => {
+  const on = new BookmarkWorld(t)
+  const { request, stream } = await on.published('lease-1')
+  on.store.failNext = 'remove'
+  await t.throwsAsync(on.volumes.unpublish(request), { message: 'remove failed as told' })
+  await on.clock.advance(2_000)
+  t.false(stream.isOver)
+  await on.volumes.unpublish(request)
+  await stream.hears('unmounted')
+  stream.refuse('DaemonUnavailable', 'killed')
+  await on.clock.advance(2_000)
+  t.is(farewellWith(await on.daemon.farewell(0)), 'lease-1')
+})
+
 test('a first publish that is undone leaves a farewell for what had been minted', async (t) => {
   const on = new BookmarkWorld(t)
   const { publishing, stream } = await on.begin()
