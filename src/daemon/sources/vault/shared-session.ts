@@ -49,6 +49,7 @@ export class SharedSession {
   #opening: Promise<LiveSession> | undefined
   #generation = 0
   #isOver = false
+  #isDropped = false
 
   constructor(options: SharedSessionOptions) {
     this.#options = options
@@ -116,6 +117,7 @@ export class SharedSession {
   /** Forgets everything and ends nothing: after a restart, the same session goes on. */
   drop(): void {
     this.#isOver = true
+    this.#isDropped = true
     this.#timer.stop()
     this.tokens.wipe()
     for (const { token } of this.#shelf.clear()) token.wipe()
@@ -139,9 +141,7 @@ export class SharedSession {
   }
 
   async #begin(): Promise<LiveSession> {
-    if (this.#isOver) {
-      throw new LatchkeyError('UnknownSession', 'the session at Vault has been let go of')
-    }
+    if (this.#isOver) throw letGo()
     return (await this.#takeUp()) ?? (await this.#logIn())
   }
 
@@ -158,7 +158,7 @@ export class SharedSession {
         // While nobody can tell whether it lives, a new login would leave it and its leases behind.
         if (!isTrouble(thrown, 'dead-token')) throw thrown
       }
-      closing.throwIfAborted()
+      if (this.#isDropped) throw letGo()
       this.#shelf.takeOff(session)
       if (state.remainingMs > 0) {
         onEvent({ what: 'resumed' })
@@ -174,8 +174,12 @@ export class SharedSession {
     for (const jwt of this.tokens.best()) {
       try {
         const { token, durationMs, renewable } = await api.login(jwt.token, role, closing)
-        if (closing.aborted) token.wipe()
-        closing.throwIfAborted()
+        if (this.#isDropped) {
+          // No bookmark knows of it, so nobody else can end it.
+          await api.revokeSelf({ token, role }, closing).catch(() => undefined)
+          token.wipe()
+          throw letGo()
+        }
         const previous = this.#shelf.current
         const lifeMs = durationMs === 0 ? Infinity : durationMs
         const session = this.#adopt({ token, role }, lifeMs, renewable)
@@ -261,6 +265,10 @@ export class SharedSession {
       return false
     }
   }
+}
+
+function letGo(): LatchkeyError {
+  return new LatchkeyError('UnknownSession', 'the session at Vault has been let go of')
 }
 
 /** Asking again in the same words would be in vain. */

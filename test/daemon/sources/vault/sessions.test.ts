@@ -398,6 +398,20 @@ test('a daemon that stops ends nothing, and waits for nothing', async (t) => {
   )
 })
 
+test('a login that comes back to a daemon that has stopped is ended, for no bookmark knows it', async (t) => {
+  const { clock, api, sessions, acquire } = world()
+  const gate = Promise.withResolvers<void>()
+  api.before = (call) => (call === 'login' ? gate.promise : undefined)
+  const used = failure(tokenOf(acquire()))
+  await clock.advance(1)
+  t.is(api.logins.length, 1)
+  sessions.close()
+  gate.resolve()
+  await used
+  t.deepEqual(api.revoked, ['hvs.session-1'])
+  t.is(clock.pending, 0)
+})
+
 test('a restarted daemon goes on with the session of the bookmark', async (t) => {
   const { clock, api, events, acquire } = world()
   const before = acquire()
