@@ -1,13 +1,16 @@
+import { dirname } from 'node:path'
 import type { Config } from '../config/config.ts'
 import { loadConfig, nodeNameOf } from '../config/load.ts'
 import { systemClock } from '../core/clock.ts'
+import { csiSocketPath } from '../host/csi/csi-server.ts'
+import { NodeClaim } from '../host/node-claim.ts'
 import { startHost, type RunningHost } from '../host/start-host.ts'
 import { TmpfsStore } from '../host/volume/tmpfs-store.ts'
 import { createLogger, type Logger } from '../observability/log.ts'
 import { overwriteFreedMemory } from '../syscalls/freed-memory.ts'
 import { disableCoreDumps } from '../syscalls/hardening.ts'
 import { probeKernel } from '../syscalls/kernel-features.ts'
-import { runUntilSignal } from './lifetime.ts'
+import { listenForStop, stopInTime, untilAborted } from './lifetime.ts'
 import { NODE_CGROUPS } from './node-cgroups.ts'
 import { readVersion } from './version.ts'
 
@@ -19,7 +22,35 @@ export async function runHost({ config: file }: { readonly config?: string }): P
   overwriteFreedMemory()
   const config = loadConfig({ file, environment: process.env })
   const log = createLogger({ level: config.log.level, side: 'host' })
-  return runUntilSignal(await startHostSide(config, log), log)
+  return serveNode(config, log, listenForStop())
+}
+
+/**
+ * Serves the node for as long as no other host process asks for it, as the one of the next version does. Then
+ * it waits, and serves again should that one end: a process that ended would be started anew by kubelet, and ask
+ * for the node in its turn.
+ */
+async function serveNode(config: Config, log: Logger, stop: AbortSignal): Promise<number> {
+  const options = {
+    folder: dirname(csiSocketPath(config.kubelet.root, config.driver)),
+    clock: systemClock,
+    onWait: () => {
+      log.info({}, 'another host side serves this node, asked to leave it')
+    },
+  }
+  for (let isFirst = true; ; isFirst = false) {
+    const taking = isFirst ? NodeClaim.demand(options, stop) : NodeClaim.inherit(options, stop)
+    const claim = await taking.catch((thrown: unknown) => {
+      if (stop.aborted) return undefined
+      throw thrown
+    })
+    if (claim === undefined) return 0
+    const running = await startHostSide(config, log)
+    await Promise.race([untilAborted(stop), claim.asked])
+    log.info({}, stop.aborted ? 'stop asked for' : 'another host side asks for this node')
+    await stopInTime(running, log)
+    claim.release()
+  }
 }
 
 /** The host side as it runs in production: on tmpfs, for a kubelet that is root. */

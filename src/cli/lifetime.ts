@@ -9,26 +9,46 @@ export interface Running {
 const STOP_TIMEOUT_MS = 20_000
 
 /**
- * Runs until SIGTERM or SIGINT, then stops in order; a second signal ends the process at once. As the first
- * process of a container there is no default action: without a handler SIGTERM would be ignored.
+ * Aborted by SIGTERM or SIGINT; a second signal ends the process at once. As the first process of a container
+ * there is no default action: without a handler SIGTERM would be ignored.
  */
-export async function runUntilSignal(running: Running, log: Logger): Promise<number> {
+export function listenForStop(): AbortSignal {
   // SIGUSR1 would open a debugger, and with it the memory.
   process.on('SIGUSR1', () => undefined)
-  await new Promise<void>((resolve) => {
-    for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-      process.once(signal, () => {
-        process.once(signal, () => process.exit(1))
-        resolve()
-      })
-    }
+  const stop = new AbortController()
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    process.once(signal, () => {
+      process.once(signal, () => process.exit(1))
+      stop.abort()
+    })
+  }
+  return stop.signal
+}
+
+/** Settles when the signal is aborted. */
+export function untilAborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve()
+    signal.addEventListener('abort', () => {
+      resolve()
+    })
   })
-  log.info({}, 'stop asked for')
+}
+
+/** Stops in order, or ends the process where that takes too long. */
+export async function stopInTime(running: Running, log: Logger): Promise<void> {
   const bound = setTimeout(() => {
     log.error({}, 'stop took too long')
     process.exit(1)
   }, STOP_TIMEOUT_MS)
   await running.stop()
   clearTimeout(bound)
+}
+
+/** Runs until SIGTERM or SIGINT, then stops in order. Answers the exit code. */
+export async function runUntilSignal(running: Running, log: Logger): Promise<number> {
+  await untilAborted(listenForStop())
+  log.info({}, 'stop asked for')
+  await stopInTime(running, log)
   return 0
 }

@@ -139,12 +139,18 @@ export class Volumes {
    * kills whoever ends late.
    */
   stop(): void {
-    this.#stopping.abort(new LatchkeyError('ShuttingDown', 'the host side is stopping'))
+    const why = new LatchkeyError('ShuttingDown', 'the host side is stopping')
+    this.#stopping.abort(why)
     this.#farewells.stop()
     for (const keeper of this.#leaving) keeper.detach()
     for (const keeper of this.#keepers.values()) {
-      if (keeper.isMounted) keeper.detach()
-      else keeper.forgetBookmark()
+      if (!keeper.isMounted) {
+        keeper.forgetBookmark()
+        continue
+      }
+      // What would still be pruned is the next process's, which may write there by then.
+      keeper.freeze(why)
+      keeper.detach()
     }
   }
 

@@ -201,6 +201,16 @@ test('changed contents are swapped in, the old generation goes after the linger'
   t.deepEqual(on.store.calls, ['create', 'swap', 'prune'])
 })
 
+test('once it has stopped it prunes nothing: the next process may be writing there', async (t) => {
+  const on = world(t)
+  const { stream } = await published(on)
+  stream.contents(2, { password: 'two' })
+  await stream.hears('committed', 2)
+  on.volumes.stop()
+  await on.clock.advance(2 * LINGER_MS)
+  t.deepEqual(on.store.calls, ['create', 'swap'])
+})
+
 test('equal contents are answered and left as they lie', async (t) => {
   const on = world(t)
   const { stream } = await published(on)

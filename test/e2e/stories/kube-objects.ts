@@ -28,7 +28,10 @@ export interface ContainerStatus {
   readonly restartCount: number
   /** With `containerd://` before it; empty until it was made. */
   readonly containerID?: string
-  readonly state?: { readonly running?: { readonly startedAt: string } }
+  readonly state?: {
+    readonly running?: { readonly startedAt: string }
+    readonly waiting?: { readonly reason: string }
+  }
   readonly lastState?: {
     readonly terminated?: { readonly exitCode: number; readonly finishedAt: string }
   }

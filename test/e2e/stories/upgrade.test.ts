@@ -3,9 +3,18 @@ import type { ExecutionContext } from 'ava'
 import { readVersion } from '../../../src/cli/version.ts'
 import type { ClusterNode } from '../cluster/cluster.ts'
 import { LATCHKEY_IMAGE, NEXT_IMAGE, NEXT_VERSION } from '../cluster/images.ts'
+import { until } from '../cluster/until.ts'
 import { watchDriver } from './driver-gap.ts'
 import type { KubeEvent, Pod } from './kube-objects.ts'
-import { database, DB, setPassword, system, untilFile, untilMetric } from './latchkey.ts'
+import {
+  database,
+  DB,
+  latchkeyPod,
+  setPassword,
+  system,
+  untilFile,
+  untilMetric,
+} from './latchkey.ts'
 import { containerOf, makePlace, mountsOf, nodeStory, type Place } from './support.ts'
 
 const STEADY = ['steady-0', 'steady-1', 'steady-2']
@@ -130,3 +139,27 @@ nodeStory(
     }
   },
 )
+
+nodeStory('a version that cannot even start leaves the node with the one it has', async (t) => {
+  const place = await makePlace(t)
+  await place.apply(...database(place))
+  const before = await latchkeyPod()
+  const image = 'localhost/latchkey:not-there'
+  await system.kubectl('set', 'image', 'daemonset/latchkey', `host=${image}`, `daemon=${image}`)
+  t.teardown(async () => {
+    await system.kubectl('rollout', 'undo', 'daemonset/latchkey')
+    await system.kubectl('rollout', 'status', 'daemonset/latchkey', '--timeout=100s')
+  })
+  await until(
+    async () => {
+      const { metadata, status } = await latchkeyPod()
+      const waits = status.containerStatuses?.some(({ state }) => state?.waiting !== undefined)
+      return metadata.uid !== before.metadata.uid && waits === true ? true : undefined
+    },
+    { what: 'a pod of the new version to wait for its image', withinMs: 60_000 },
+  )
+  await place.applyConsumer('app', { serviceAccount: 'api', volumes: { db: DB } })
+  await place.waitForPod('app')
+  t.is(await place.execText('app', ['cat', '/volumes/db/password']), 'one')
+  await place.deletePod('app')
+})
