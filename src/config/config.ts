@@ -57,4 +57,33 @@ export interface Config {
   readonly log: {
     readonly level: 'error' | 'warn' | 'info' | 'debug'
   }
+  /** Beside the cluster's own Secrets; names differ. */
+  readonly sources: readonly SourceConfig[]
+}
+
+export type SourceConfig = VaultConfig
+
+export interface VaultConfig {
+  readonly kind: 'vault'
+  readonly name: string
+  readonly address: string
+  /** Absolute path of a PEM file, on the daemon's side. */
+  readonly caFile: string | undefined
+  readonly serverName: string | undefined
+  readonly namespace: string | undefined
+  readonly auth: {
+    readonly method: 'kubernetes' | 'jwt'
+    /** Without `auth/`. */
+    readonly mount: string
+    /** undefined leaves it to the items. */
+    readonly role: string | undefined
+    /** Never that by which pods are proven to the daemon. */
+    readonly audience: string
+  }
+  readonly limits: {
+    readonly concurrent: number
+    readonly perSecond: number
+    readonly timeoutMs: number
+    readonly maxBytes: number
+  }
 }

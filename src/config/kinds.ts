@@ -1,13 +1,16 @@
 import { isIP } from 'node:net'
 import { posix } from 'node:path'
 import * as z from 'zod'
-import { isDnsSubdomain } from '../core/kube-names.ts'
+import { isDnsLabel, isDnsSubdomain } from '../core/kube-names.ts'
 import { parseBytes } from './bytes.ts'
 import { parseDurationMs } from '../core/duration.ts'
 
 /** The kinds of values that the configuration knows. Each says in `kind` what it expects, for errors and docs alike. */
 
 const MAX_TEXT_CHARS = 1024
+const MAX_WORD_CHARS = 253
+const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|\[::1\])$/
+const AUTH_MOUNT = /^(?!auth\/)[\w.-]+(\/[\w.-]+)*$/
 
 /** Milliseconds, written with a unit. */
 export function duration(from: string, to: string): z.ZodType<number, string> {
@@ -59,8 +62,44 @@ export function driverName(): z.ZodType<string, string> {
 
 export function audience(): z.ZodType<string, string> {
   // "" is the API server's own audience: a token for it proves nothing to anybody else.
-  return text('a word of at most 253 printable characters, not empty', (word) => {
-    return word !== '' && word.length <= 253 && isPrintable(word)
+  return word()
+}
+
+export function word(): z.ZodType<string, string> {
+  const kind = `a word of at most ${MAX_WORD_CHARS} printable characters, not empty`
+  return text(kind, (value) => {
+    return value !== '' && value.length <= MAX_WORD_CHARS && isPrintable(value)
+  })
+}
+
+/** What items of pods say in `from`; the cluster's own Secrets have their name already. */
+export function sourceName(): z.ZodType<string, string> {
+  const kind = 'a name of lower case letters, digits and "-", 63 at most, other than kubernetes'
+  return text(kind, (name) => isDnsLabel(name) && name !== 'kubernetes')
+}
+
+export function domainName(): z.ZodType<string, string> {
+  return text('a domain name such as vault.example.org', (name) => {
+    // TLS has no server name for an address (RFC 6066, section 3).
+    return isDnsSubdomain(name) && isIP(name) === 0
+  })
+}
+
+/** Plain http shows every secret to whoever is on the way; on loopback nobody is. */
+export function vaultAddress(): z.ZodType<string, string> {
+  const kind = 'an https:// address of a host, with a port and a path at most'
+  return text(kind, (address) => {
+    if (!isPrintable(address) || !URL.canParse(address)) return false
+    const { protocol, hostname, username, password } = new URL(address)
+    // An empty query or fragment is one that a URL does not show.
+    if (username !== '' || password !== '' || /[?#]/.test(address)) return false
+    return protocol === 'https:' || (protocol === 'http:' && LOOPBACK.test(hostname))
+  })
+}
+
+export function authMount(): z.ZodType<string, string> {
+  return text('the path of an auth method such as kubernetes, without auth/', (mount) => {
+    return AUTH_MOUNT.test(mount)
   })
 }
 

@@ -1,9 +1,10 @@
 import { closeSync, openSync, readSync } from 'node:fs'
 import { LatchkeyError } from '../core/errors.ts'
 import { isDnsSubdomain } from '../core/kube-names.ts'
-import type { Config } from './config.ts'
+import type { Config, SourceConfig } from './config.ts'
 import { parseConfig } from './parse.ts'
 import type { Words } from './schema.ts'
+import type { SourceWords } from './source-words.ts'
 
 /** A ConfigMap holds 1 MiB at most; this file is a page. */
 const MAX_FILE_BYTES = 256 * 1024
@@ -121,7 +122,27 @@ function toConfig(words: Words, nodeFromEnvironment: string | undefined): Config
     kubernetes: { kubeconfig: kubernetes.kubeconfig, timeoutMs: kubernetes.timeout },
     http,
     log,
+    sources: words.sources.map(toSource),
   })
+}
+
+function toSource({ auth, limits, ...source }: SourceWords): SourceConfig {
+  const { concurrent, perSecond, timeout, maxBytes } = limits
+  return {
+    kind: source.kind,
+    name: source.name,
+    address: source.address,
+    caFile: source.caFile,
+    serverName: source.serverName,
+    namespace: source.namespace,
+    auth: {
+      method: auth.method,
+      mount: auth.mount ?? auth.method,
+      role: auth.role,
+      audience: auth.audience,
+    },
+    limits: { concurrent, perSecond, timeoutMs: timeout, maxBytes },
+  }
 }
 
 /** A manifest whose fieldRef is missing leaves the variable empty: that says nothing. */

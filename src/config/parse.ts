@@ -3,6 +3,8 @@ import type { Document, YAMLError } from 'yaml'
 import type * as z from 'zod'
 import { nearestWord } from '../core/nearest-word.ts'
 import { schema, sections, type Words } from './schema.ts'
+import { SOURCE_SECTIONS } from './source-words.ts'
+import { wordsAt } from './known-words.ts'
 
 /** What is wrong and where; line and column count from 1, as editors do. */
 export interface Problem {
@@ -89,22 +91,32 @@ function strangeNodes(document: Document.Parsed): readonly Found[] {
 /** A section whose lines are all commented out has no value; that says nothing, and is no error. */
 function withoutEmptySections(plain: unknown): unknown {
   if (plain === null) return {}
-  if (typeof plain !== 'object' || Array.isArray(plain)) return plain
+  const named = withoutEmpty(plain, [...Object.keys(sections), 'sources'])
+  if (!isPlainMap(named) || !Array.isArray(named['sources'])) return named
+  const sources: readonly unknown[] = named['sources']
+  return { ...named, sources: sources.map((source) => withoutEmpty(source, SOURCE_SECTIONS)) }
+}
+
+function withoutEmpty(plain: unknown, names: readonly string[]): unknown {
+  if (!isPlainMap(plain)) return plain
   return Object.fromEntries(
-    Object.entries(plain).filter(
-      ([word, value]) => value !== null || !Object.hasOwn(sections, word),
-    ),
+    Object.entries(plain).filter(([word, value]) => value !== null || !names.includes(word)),
   )
+}
+
+function isPlainMap(plain: unknown): plain is Readonly<Record<string, unknown>> {
+  return typeof plain === 'object' && plain !== null && !Array.isArray(plain)
 }
 
 function explain(issue: z.core.$ZodIssue, document: Document.Parsed): readonly Found[] {
   const { path } = issue
-  const node: unknown = path.length === 0 ? document.contents : document.getIn(path, true)
   if (issue.code !== 'unrecognized_keys') {
-    const field = path.map(String).join('.')
-    const message = field === '' ? issue.message : `${field}: ${issue.message}`
-    return [{ offset: startOf(node), message }]
+    const field = written(path)
+    const message = document.hasIn(path) ? issue.message : `missing; ${issue.message}`
+    const offset = startOf(nearestNode(document, path))
+    return [{ offset, message: field === '' ? issue.message : `${field}: ${message}` }]
   }
+  const node: unknown = path.length === 0 ? document.contents : document.getIn(path, true)
   return issue.keys.map((word) => {
     const pairs = isMap(node) ? node.items : []
     const pair = pairs.find(({ key }) => isScalar(key) && key.value === word)
@@ -112,17 +124,31 @@ function explain(issue: z.core.$ZodIssue, document: Document.Parsed): readonly F
   })
 }
 
-function unknownWord(word: string, path: Path): string {
-  const known = Object.keys(shapeAt(path))
-  const near = nearestWord(word, known)
-  const place = path.length === 0 ? '' : ` in ${path.map(String).join('.')}`
-  const hint = near === undefined ? `known are ${known.join(', ')}` : `did you mean "${near}"?`
-  return `unknown word ${quoted(word)}${place}, ${hint}`
+/** A word that is missing has no place of its own: it is missing in what lies around it. */
+function nearestNode(document: Document.Parsed, path: Path): unknown {
+  for (let length = path.length; length > 0; length -= 1) {
+    const node: unknown = document.getIn(path.slice(0, length), true)
+    if (isNode(node) && !(isScalar(node) && node.value === null && length < path.length)) {
+      return node
+    }
+  }
+  return document.contents
 }
 
-function shapeAt([section]: Path): object {
-  const inside = Object.entries(sections).find(([word]) => word === section)?.[1]
-  return inside === undefined ? schema.shape : inside.unwrap().shape
+/** `sources[0].auth.method`. */
+function written(path: Path): string {
+  return path
+    .map((step) => (typeof step === 'number' ? `[${step}]` : `.${String(step)}`))
+    .join('')
+    .replace(/^\./, '')
+}
+
+function unknownWord(word: string, path: Path): string {
+  const known = wordsAt(path)
+  const near = nearestWord(word, known)
+  const place = path.length === 0 ? '' : ` in ${written(path)}`
+  const hint = near === undefined ? `known are ${known.join(', ')}` : `did you mean "${near}"?`
+  return `unknown word ${quoted(word)}${place}, ${hint}`
 }
 
 function startOf(node: unknown): number {

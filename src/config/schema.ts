@@ -13,6 +13,7 @@ import {
   selinuxContext,
   wholeNumber,
 } from './kinds.ts'
+import { source } from './source-words.ts'
 
 /*
  * Every word of the configuration file with its default and its meaning; docs/reference/configuration.md
@@ -24,6 +25,9 @@ import {
  * bound is longer than its own.
  */
 export const MAX_SOCKET_PATH_BYTES = 99
+
+/** Each has connections of its own. */
+const MAX_SOURCES = 32
 
 const MAX_VOLUME = `${MAX_VOLUME_BYTES / 1024 ** 2}MiB`
 
@@ -150,20 +154,53 @@ const words = z.strictObject(
       )
       .optional(),
     ...sections,
+    sources: z
+      .array(source, 'expected a list of sources, each a map that begins with "- "')
+      .max(MAX_SOURCES, `expected at most ${MAX_SOURCES} sources`)
+      .describe(
+        "Where secrets lie beside the cluster's own: a list, one entry for each. Items name one of them in `from`.",
+      )
+      .prefault([]),
   },
   'expected a map of words, such as driver: csi.latchkey.dev',
 )
 
 /** Adds what only several words together can get wrong. */
-export const schema = words.superRefine(({ driver, kubelet }, context) => {
+export const schema = words.superRefine((all, context) => {
+  const { driver, kubelet } = all
   const path = `${kubelet.root}/plugins_registry/${driver}-reg.sock`
-  if (Buffer.byteLength(path) <= MAX_SOCKET_PATH_BYTES) return
-  context.addIssue({
-    code: 'custom',
-    path: ['kubelet', 'root'],
-    message: `with this driver the path of the socket ${path} is longer than ${MAX_SOCKET_PATH_BYTES} bytes`,
-  })
+  if (Buffer.byteLength(path) > MAX_SOCKET_PATH_BYTES) {
+    context.addIssue({
+      code: 'custom',
+      path: ['kubelet', 'root'],
+      message: `with this driver the path of the socket ${path} is longer than ${MAX_SOCKET_PATH_BYTES} bytes`,
+    })
+  }
+  for (const issue of strangeSources(all)) context.addIssue({ code: 'custom', ...issue })
 })
+
+interface Issue {
+  readonly path: PropertyKey[]
+  readonly message: string
+}
+
+function strangeSources({ audience: own, sources }: z.output<typeof words>): readonly Issue[] {
+  const names = sources.map(({ name }) => name)
+  return sources.flatMap(({ name, auth }, index) => {
+    const issues: Issue[] = []
+    const first = names.indexOf(name)
+    if (first < index) {
+      const message = `sources[${first}] is named ${name} already`
+      issues.push({ path: ['sources', index, 'name'], message })
+    }
+    // Whoever is sent such a token could claim to be the pod, to us.
+    if (auth.audience === own) {
+      const message = `${own} is the audience by which pods are proven to the daemon; a source needs another`
+      issues.push({ path: ['sources', index, 'auth', 'audience'], message })
+    }
+    return issues
+  })
+}
 
 export type Words = z.output<typeof schema>
 

@@ -45,6 +45,7 @@ test('without a file every word has its default', (t) => {
     kubernetes: { kubeconfig: undefined, timeoutMs: 10_000 },
     http: { address: '0.0.0.0', port: 9808 },
     log: { level: 'info' },
+    sources: [],
   })
 })
 

@@ -36,6 +36,15 @@ test('every word can be said, and is taken over', (t) => {
     kubernetes: { kubeconfig: /etc/kubeconfig, timeout: 5s }
     http: { address: "::1", port: 0 }
     log: { level: debug }
+    sources:
+      - kind: vault
+        name: vault-prod
+        address: https://vault.example.org:8200/vault
+        caFile: /etc/latchkey/ca.pem
+        serverName: vault.internal
+        namespace: teams/shop
+        auth: { method: kubernetes, mount: clusters/one, role: shop, audience: vault-prod }
+        limits: { concurrent: 4, perSecond: 10, timeout: 5s, maxBytes: 64KiB }
   `)
   t.deepEqual(words, {
     driver: 'csi.example.org',
@@ -63,6 +72,23 @@ test('every word can be said, and is taken over', (t) => {
     kubernetes: { kubeconfig: '/etc/kubeconfig', timeout: 5_000 },
     http: { address: '::1', port: 0 },
     log: { level: 'debug' },
+    sources: [
+      {
+        kind: 'vault',
+        name: 'vault-prod',
+        address: 'https://vault.example.org:8200/vault',
+        caFile: '/etc/latchkey/ca.pem',
+        serverName: 'vault.internal',
+        namespace: 'teams/shop',
+        auth: {
+          method: 'kubernetes',
+          mount: 'clusters/one',
+          role: 'shop',
+          audience: 'vault-prod',
+        },
+        limits: { concurrent: 4, perSecond: 10, timeout: 5_000, maxBytes: 65_536 },
+      },
+    ],
   })
 })
 
