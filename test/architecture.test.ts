@@ -37,7 +37,13 @@ const RULES: Rules = {
     'src/daemon/kube/': ['src/core/', 'src/wire/'],
     'src/daemon/identity/': ['src/core/', 'src/daemon/kube/'],
     'src/daemon/sources/': ['src/core/', 'src/daemon/kube/', 'src/daemon/identity/'],
-    'src/daemon/refresh/': ['src/core/', 'src/daemon/identity/', 'src/daemon/sources/'],
+    'src/daemon/refresh/': [
+      'src/core/',
+      'src/wire/',
+      'src/observability/',
+      'src/daemon/identity/',
+      'src/daemon/sources/',
+    ],
     'src/daemon/events/': ['src/core/', 'src/observability/', 'src/daemon/kube/'],
     'src/daemon/diagnose/': [
       'src/core/',

@@ -6,6 +6,8 @@ import { until } from './until.ts'
 /** A shim that a test plays by hand on one Mount stream. */
 export class ScriptedShim implements ShimStream {
   readonly heard: DaemonMessage[] = []
+  /** Whether bookmarks are noted as they come. */
+  notes = false
   readonly #over = new AbortController()
   readonly #queue: ShimMessage__Output[] = []
   #wake = Promise.withResolvers<void>()
@@ -17,6 +19,7 @@ export class ScriptedShim implements ShimStream {
   send(message: DaemonMessage): Promise<void> {
     // As the transport does: what is sent is a copy, for the sender wipes its bytes afterwards.
     this.heard.push(structuredClone(message))
+    if (this.notes && message.bookmark) this.say({ noted: {} })
     return Promise.resolve()
   }
 

@@ -5,11 +5,10 @@ import type { VolumeRequest } from '../../core/types.ts'
 import type { Logger } from '../../observability/log.ts'
 import type { Failed__Output } from '../../wire/gen/latchkey/mount/v1/Failed.ts'
 import { memoryOf } from './byte-budget.ts'
+import { ANSWER_TIMEOUT_MS } from './shim.ts'
 import { contentsMessage, type ShimStream } from './shim-stream.ts'
 import type { Contents, Stages } from './stages.ts'
 
-/** A shim writes to memory; one that does not answer in this time is stuck, and its stream is ended. */
-const ANSWER_TIMEOUT_MS = 30_000
 /**
  * Between two generations of one volume: each is written by the host side's one thread, and a Secret that
  * changes all the time must not keep it from everybody else's.

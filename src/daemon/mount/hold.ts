@@ -1,14 +1,10 @@
 import { LatchkeyError } from '../../core/errors.ts'
-import type { VolumeRequest } from '../../core/types.ts'
-import type { Workload } from '../identity/workload.ts'
-import type { Item } from '../sources/item.ts'
+import { collectHeld, type Wanted } from './collect-held.ts'
+import type { Shim } from './shim.ts'
 import type { Contents, Stages } from './stages.ts'
 import { watchItems } from './watch-items.ts'
 
-export interface Asked {
-  readonly volume: VolumeRequest
-  readonly items: readonly Item[]
-  readonly workload: Workload
+export interface Asked extends Wanted {
   readonly holdMs: number
 }
 
@@ -21,10 +17,11 @@ export interface Asked {
 export async function collectOrHold(
   asked: Asked,
   on: Stages,
+  shim: Shim,
   signal: AbortSignal,
 ): Promise<Contents> {
-  const { volume, items, workload, holdMs } = asked
-  const collect = (): Promise<Contents> => on.collect(workload, items, volume.fsGroup, signal)
+  const { items, workload, holdMs } = asked
+  const collect = (): Promise<Contents> => collectHeld(asked, on, shim, signal)
 
   if (holdMs === 0) return collect()
   const untilMs = on.clock.now() + holdMs

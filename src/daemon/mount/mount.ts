@@ -1,12 +1,20 @@
+import { withDeadline } from '../../core/deadline.ts'
 import { LatchkeyError } from '../../core/errors.ts'
+import type { Farewell__Output } from '../../wire/gen/latchkey/mount/v1/Farewell.ts'
 import type { Open__Output } from '../../wire/gen/latchkey/mount/v1/Open.ts'
 import type { Resume__Output } from '../../wire/gen/latchkey/mount/v1/Resume.ts'
+import { Holdings } from '../refresh/holdings.ts'
 import { parseItems } from '../sources/parse-items.ts'
+import type { Wanted } from './collect-held.ts'
 import { collectOrHold } from './hold.ts'
-import { parseOpen } from './open-request.ts'
+import { parseBookmark, parseOpen } from './open-request.ts'
+import { Shim } from './shim.ts'
 import { Session, type StreamEnd } from './session.ts'
-import { firstWord, type ShimStream, type Words } from './shim-stream.ts'
+import { firstWord, type ShimStream } from './shim-stream.ts'
 import type { Contents, Stages } from './stages.ts'
+
+/** The shim keeps its bookmark if it takes longer, and comes back with it. */
+const GIVE_BACK_MS = 30_000
 
 /**
  * The story of one volume's stream: who asks, what they may have, and then fresh contents for as long
@@ -18,41 +26,40 @@ import type { Contents, Stages } from './stages.ts'
 export async function mount(stream: ShimStream, on: Stages): Promise<void> {
   const words = stream.receive()[Symbol.asyncIterator]()
   const first = await firstWord(words)
-  if (first.open) return open(first.open, words, stream, on)
-  if (first.resume) return resume(first.resume, words, stream, on)
-  throw new LatchkeyError('InvalidRequest', 'the first message must be Open or Resume')
+  const shim = new Shim(stream, words, on.clock)
+  if (first.open) return open(first.open, shim, on)
+  if (first.resume) return resume(first.resume, shim, on)
+  if (first.farewell) return sayFarewell(first.farewell, on)
+  throw new LatchkeyError('InvalidRequest', 'the first message must be Open, Resume or Farewell')
 }
 
-async function open(
-  message: Open__Output,
-  words: Words,
-  stream: ShimStream,
-  on: Stages,
-): Promise<void> {
-  const { volume, holdMs } = parseOpen(message)
+async function open(message: Open__Output, shim: Shim, on: Stages): Promise<void> {
+  const { closed } = shim.stream
+  const { volume, holdMs, bookmark } = parseOpen(message)
+  let wanted: Wanted | undefined
   let session: Session
   let contents: Contents
   try {
     const items = parseItems(volume.attributes, on.grammars)
-    const workload = await on.slots.run(stream.closed, () => on.authenticate(volume, stream.closed))
-    contents = await collectOrHold({ volume, items, workload, holdMs }, on, stream.closed)
+    const workload = await on.slots.run(closed, () => on.authenticate(volume, closed))
+    const older = on.sessions.find(volume.volumeId)?.holdings
+    const holdings = (older ?? Holdings.open(workload, items, on, bookmark))?.join()
+    wanted = { workload, items, fsGroup: volume.fsGroup, holdings }
+    contents = await collectOrHold({ ...wanted, holdMs }, on, shim, closed)
     // Only now does it take the place of an older stream: an Open that proves nothing displaces nobody.
-    session = on.sessions.admit(new Session(volume, items, workload, on))
+    session = on.sessions.admit(new Session(volume, wanted, on))
   } catch (thrown) {
     for (const { token } of volume.tokens) token.wipe()
+    // Nothing is given back: the shim has the bookmark, and comes again or says farewell.
+    wanted?.holdings?.drop()
     throw thrown
   }
-  await keep(session, on, () => session.serve(stream, words, contents))
+  await keep(session, on, () => session.serve(shim, contents))
 }
 
-async function resume(
-  message: Resume__Output,
-  words: Words,
-  stream: ShimStream,
-  on: Stages,
-): Promise<void> {
+async function resume(message: Resume__Output, shim: Shim, on: Stages): Promise<void> {
   const session = on.sessions.resume(message)
-  await keep(session, on, () => session.resume(stream, words, message.digest))
+  await keep(session, on, () => session.resume(shim, message.digest))
 }
 
 async function keep(
@@ -61,10 +68,32 @@ async function keep(
   serving: () => Promise<StreamEnd>,
 ): Promise<void> {
   let end: StreamEnd = 'broken'
+  let giving: Promise<void> | undefined
   try {
     end = await serving()
   } finally {
-    if (end === 'unmounted') on.sessions.forget(session)
-    else on.sessions.detach(session)
+    if (end === 'unmounted') {
+      giving = session.holdings && giveBack(session.holdings, on)
+      on.sessions.forget(session)
+    } else on.sessions.detach(session)
   }
+  await giving
+}
+
+/** No daemon has acknowledged the end of a volume: gives back what its bookmark names. */
+async function sayFarewell(message: Farewell__Output, on: Stages): Promise<void> {
+  const bookmark = parseBookmark(message.bookmark)
+  // Nobody comes back for a session that was left behind; it holds what the bookmark names.
+  const left = on.sessions.takeDetached(message.volumeId)
+  const held = [left?.holdings, bookmark && Holdings.forFarewell(bookmark, on)]
+  const giving = held.map((holdings) => holdings && giveBack(holdings, on))
+  left?.end()
+  await Promise.all(giving)
+}
+
+/** The stream's end tells the shim that everything has been given back. */
+function giveBack(holdings: Holdings, on: Stages): Promise<void> {
+  const endless = new AbortController().signal
+  const what = 'giving back what the volume held'
+  return withDeadline(on.clock, GIVE_BACK_MS, what, endless, (signal) => holdings.giveBack(signal))
 }

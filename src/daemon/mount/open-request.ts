@@ -10,11 +10,14 @@ import { SecretBytes } from '../../core/secret-bytes.ts'
 import type { Pod, ServiceToken, VolumeRequest } from '../../core/types.ts'
 import type { Open__Output } from '../../wire/gen/latchkey/mount/v1/Open.ts'
 import type { Token__Output } from '../../wire/gen/latchkey/mount/v1/Token.ts'
+import { readBookmark, type Bookmark } from '../refresh/bookmark.ts'
 import { MAX_HOLD_MS } from '../../wire/limits.ts'
 
 export interface OpenRequest {
   readonly volume: VolumeRequest
   readonly holdMs: number
+  /** Of an earlier daemon. */
+  readonly bookmark: Bookmark | undefined
 }
 
 /** Checks the shape of an Open; what it claims is checked against the reviewed token later. Throws: InvalidRequest. */
@@ -34,7 +37,15 @@ export function parseOpen(open: Open__Output): OpenRequest {
       fsGroup: open._fsGroup === undefined ? undefined : open.fsGroup,
     },
     holdMs: open.holdMs,
+    bookmark: parseBookmark(open.bookmark),
   }
+}
+
+/** undefined where there is none, or none that can be read. The message's own bytes are zeroed. */
+export function parseBookmark(bytes: Buffer): Bookmark | undefined {
+  const bookmark = readBookmark(bytes)
+  bytes.fill(0)
+  return bookmark
 }
 
 /** Throws: InvalidRequest. */

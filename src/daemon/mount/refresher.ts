@@ -3,10 +3,12 @@ import { LatchkeyError } from '../../core/errors.ts'
 import type { VolumeRequest } from '../../core/types.ts'
 import type { Logger } from '../../observability/log.ts'
 import type { Item } from '../sources/item.ts'
+import type { Holdings } from '../refresh/holdings.ts'
 import type { Stale } from '../sources/serve-last.ts'
+import { collectHeld } from './collect-held.ts'
 import type { Credentials } from './credentials.ts'
 import type { Delivery } from './delivery.ts'
-import type { ShimStream } from './shim-stream.ts'
+import type { Shim } from './shim.ts'
 import type { Contents, Stages } from './stages.ts'
 import { watchItems, type Changes } from './watch-items.ts'
 
@@ -21,6 +23,7 @@ export interface RefresherParts {
   readonly items: readonly Item[]
   readonly credentials: Credentials
   readonly delivery: Delivery
+  readonly holdings: Holdings | undefined
   readonly on: Stages
   readonly log: Logger
 }
@@ -43,6 +46,7 @@ export class Refresher {
 
   constructor(parts: RefresherParts) {
     this.#parts = parts
+    if (parts.holdings !== undefined) parts.holdings.onDue = () => this.#changes?.notify()
     this.#checkedAtMs = parts.on.clock.now()
   }
 
@@ -82,14 +86,14 @@ export class Refresher {
   }
 
   /** Hands over the first contents, and keeps the volume fresh until the stream ends. */
-  async begin(first: Contents, stream: ShimStream, signal: AbortSignal): Promise<void> {
-    await this.#parts.delivery.send(first, stream, signal)
+  async begin(first: Contents, shim: Shim, signal: AbortSignal): Promise<void> {
+    await this.#parts.delivery.send(first, shim.stream, signal)
     if (first.stale !== undefined) this.#fail(ofMemory(first.stale), first.stale.sinceMs)
-    await this.run(stream, signal, false)
+    await this.run(shim, signal, false)
   }
 
   /** Keeps the volume fresh until the stream ends. `isDue`: something may have changed already. */
-  async run(stream: ShimStream, signal: AbortSignal, isDue: boolean): Promise<void> {
+  async run(shim: Shim, signal: AbortSignal, isDue: boolean): Promise<void> {
     // The stream may have ended while the last answer was on its way.
     signal.throwIfAborted()
     const { items, credentials, delivery, on } = this.#parts
@@ -105,7 +109,7 @@ export class Refresher {
         const isNews = await changes.next(waitMs, signal)
         if (!isNews && this.#staleness === undefined) continue
         await delivery.pace(signal)
-        if (await this.#refresh(stream, signal)) backoff.reset()
+        if (await this.#refresh(shim, signal)) backoff.reset()
       }
     } finally {
       this.#changes = undefined
@@ -115,13 +119,15 @@ export class Refresher {
   }
 
   /** Reports whether the pod now has what its sources have. On failure the last good contents stay. */
-  async #refresh(stream: ShimStream, signal: AbortSignal): Promise<boolean> {
+  async #refresh(shim: Shim, signal: AbortSignal): Promise<boolean> {
     // Whoever asks from here on has not been answered by this look.
     const asking = this.#takeAsking()
-    const { volume, items, credentials, delivery, on } = this.#parts
+    const { volume, items, credentials, delivery, holdings, on } = this.#parts
     try {
-      const contents = await on.collect(credentials.workload, items, volume.fsGroup, signal)
-      const refreshed = await delivery.send(contents, stream, signal)
+      const { workload } = credentials
+      const wanted = { workload, items, fsGroup: volume.fsGroup, holdings }
+      const contents = await collectHeld(wanted, on, shim, signal)
+      const refreshed = await delivery.send(contents, shim.stream, signal)
       if (contents.stale !== undefined) throw ofMemory(contents.stale)
       this.#succeed(refreshed)
       for (const { resolve } of asking) resolve(refreshed)

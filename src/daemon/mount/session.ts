@@ -5,12 +5,15 @@ import type { Logger } from '../../observability/log.ts'
 import type { Tokens__Output } from '../../wire/gen/latchkey/mount/v1/Tokens.ts'
 import type { PodLife } from '../identity/witness.ts'
 import type { Workload } from '../identity/workload.ts'
+import type { Holdings } from '../refresh/holdings.ts'
 import type { Item } from '../sources/item.ts'
+import type { Wanted } from './collect-held.ts'
 import { Credentials } from './credentials.ts'
 import { Delivery } from './delivery.ts'
 import { parseTokens } from './open-request.ts'
 import { Refresher, type Refreshed, type Staleness } from './refresher.ts'
-import type { ShimStream, Words } from './shim-stream.ts'
+import type { Shim } from './shim.ts'
+import type { ShimStream } from './shim-stream.ts'
 import type { Contents, Stages } from './stages.ts'
 
 /** Unmounted was the shim's last word, or there was none. */
@@ -32,6 +35,7 @@ export interface SessionStatus {
 export class Session {
   readonly volume: VolumeRequest
   readonly items: readonly Item[]
+  readonly holdings: Holdings | undefined
   readonly #on: Stages
   readonly #log: Logger
   readonly #credentials: Credentials
@@ -40,7 +44,8 @@ export class Session {
   #displaced = new AbortController()
   #isJudging = false
 
-  constructor(volume: VolumeRequest, items: readonly Item[], workload: Workload, on: Stages) {
+  constructor(volume: VolumeRequest, wanted: Wanted, on: Stages) {
+    const { workload, items, holdings } = wanted
     const { namespace, name: pod } = workload.pod
     const { volumeId } = volume
     const log = on.log.child({ volumeId, namespace, pod })
@@ -48,11 +53,12 @@ export class Session {
     const delivery = new Delivery(volume, on, log)
     this.volume = volume
     this.items = items
+    this.holdings = holdings
     this.#on = on
     this.#log = log
     this.#credentials = credentials
     this.#delivery = delivery
-    this.#refresher = new Refresher({ volume, items, credentials, delivery, on, log })
+    this.#refresher = new Refresher({ volume, items, credentials, delivery, holdings, on, log })
   }
 
   /** Without newer tokens the session proves nothing after this. */
@@ -89,17 +95,17 @@ export class Session {
   }
 
   /** Sends the first contents and then every change, until the stream ends. */
-  async serve(stream: ShimStream, words: Words, first: Contents): Promise<StreamEnd> {
-    return this.#converse(stream, words, (signal) => this.#refresher.begin(first, stream, signal))
+  async serve(shim: Shim, first: Contents): Promise<StreamEnd> {
+    return this.#converse(shim, (signal) => this.#refresher.begin(first, shim, signal))
   }
 
   /** Goes on where a broken stream left off; `digest` is what the shim shows. */
-  async resume(stream: ShimStream, words: Words, digest: Buffer): Promise<StreamEnd> {
+  async resume(shim: Shim, digest: Buffer): Promise<StreamEnd> {
     this.#displaced = new AbortController()
     this.#delivery.resume(digest)
-    return this.#converse(stream, words, async (signal) => {
-      await stream.send({ resumed: { generation: this.#delivery.generation } })
-      await this.#refresher.run(stream, signal, true)
+    return this.#converse(shim, async (signal) => {
+      await shim.stream.send({ resumed: { generation: this.#delivery.generation } })
+      await this.#refresher.run(shim, signal, true)
     })
   }
 
@@ -107,20 +113,18 @@ export class Session {
   end(): void {
     this.#credentials.wipe()
     this.#on.events?.forget(this.volume.volumeId)
+    this.holdings?.drop()
   }
 
   /** Listens and delivers side by side; whichever ends first ends the other. */
-  async #converse(
-    stream: ShimStream,
-    words: Words,
-    deliver: (signal: AbortSignal) => Promise<void>,
-  ): Promise<StreamEnd> {
+  async #converse(shim: Shim, deliver: (signal: AbortSignal) => Promise<void>): Promise<StreamEnd> {
+    shim.hear()
     const heardAll = new AbortController()
-    const signal = AbortSignal.any([stream.closed, this.#displaced.signal, heardAll.signal])
+    const signal = AbortSignal.any([shim.stream.closed, this.#displaced.signal, heardAll.signal])
     const delivering = deliver(signal)
     try {
       return await Promise.race([
-        this.#listen(stream, words, signal),
+        this.#listen(shim, signal),
         delivering.then(() => 'broken' as const),
         rejectOnAbort(this.#displaced.signal),
       ])
@@ -130,16 +134,17 @@ export class Session {
     }
   }
 
-  async #listen(stream: ShimStream, words: Words, signal: AbortSignal): Promise<StreamEnd> {
+  async #listen(shim: Shim, signal: AbortSignal): Promise<StreamEnd> {
     for (;;) {
-      const next = await words.next()
+      const next = await shim.words.next()
       if (next.done === true) return 'broken'
-      const { unmounted, committed, failed, tokens, unattended } = next.value
+      const { unmounted, committed, failed, tokens, noted, unattended } = next.value
       if (unmounted) return 'unmounted'
       if (committed) this.#delivery.hear(committed.generation, { committed: true })
       else if (failed) this.#delivery.hear(failed.generation, { failed })
       else if (tokens) await this.#renew(tokens, signal)
-      else if (unattended) void this.#judge(stream, signal)
+      else if (noted) shim.note()
+      else if (unattended) void this.#judge(shim.stream, signal)
       else throw new LatchkeyError('InvalidRequest', 'Open or Resume may only come first')
     }
   }
@@ -153,7 +158,9 @@ export class Session {
     try {
       const renewed = { ...this.volume, tokens }
       const review = (): Promise<Workload> => this.#on.authenticate(renewed, signal)
-      this.#credentials.replace(await this.#on.slots.run(signal, review))
+      const workload = await this.#on.slots.run(signal, review)
+      this.#credentials.replace(workload)
+      this.holdings?.offer(workload)
       this.#refresher.retry()
     } catch (thrown) {
       for (const { token } of tokens) token.wipe()

@@ -84,6 +84,11 @@ export class Sessions {
     this.#end(session)
   }
 
+  /** The volume's own, with a stream or without. */
+  find(volumeId: string): Session | undefined {
+    return this.#live.get(volumeId) ?? this.#detached.get(volumeId)?.session
+  }
+
   /** Every session, in no order. */
   list(): readonly ListedSession[] {
     const live = this.#live.values().map((session) => ({ session, isLive: true }))
@@ -93,6 +98,15 @@ export class Sessions {
 
   count(): { readonly live: number; readonly detached: number } {
     return { live: this.#live.size, detached: this.#detached.size }
+  }
+
+  /** The session that was left behind by a broken stream, to be ended by the caller. */
+  takeDetached(volumeId: string): Session | undefined {
+    const detached = this.#detached.get(volumeId)
+    detached?.cancelExpiry()
+    this.#detached.delete(volumeId)
+    if (detached !== undefined && !this.#live.has(volumeId)) this.#budget.release(volumeId)
+    return detached?.session
   }
 
   /** Drops what is only waiting, so that nothing keeps the process alive. */

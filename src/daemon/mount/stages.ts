@@ -6,6 +6,7 @@ import type { Logger } from '../../observability/log.ts'
 import type { StaleEvents } from '../events/stale-events.ts'
 import type { Witness } from '../identity/witness.ts'
 import type { Workload } from '../identity/workload.ts'
+import type { Holdings } from '../refresh/holdings.ts'
 import type { Feeds } from '../refresh/feeds.ts'
 import type { Collected } from '../sources/collect.ts'
 import type { Grammars } from '../sources/grammar.ts'
@@ -34,6 +35,7 @@ export interface Stages {
     items: readonly Item[],
     fsGroup: number | undefined,
     signal: AbortSignal,
+    holdings?: Holdings,
   ) => Promise<Contents>
   readonly feeds: Feeds
   /** Where the cluster lets the daemon tell pods that their files are stale. */

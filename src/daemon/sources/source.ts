@@ -1,5 +1,6 @@
 import type { SecretBytes } from '../../core/secret-bytes.ts'
 import type { Workload } from '../identity/workload.ts'
+import type { Hold, HoldOptions } from './hold.ts'
 
 /** One secret as a source has it now. Whoever receives it owns the bytes and wipes them. */
 export interface Value {
@@ -50,6 +51,9 @@ export interface Source {
   readonly audience: string
 
   fetch(workload: Workload, ask: string, signal: AbortSignal): Promise<Value>
+
+  /** Where the source keeps sessions; `asks` is all that the volume names of it. */
+  hold?(workload: Workload, asks: readonly string[], options: HoldOptions): Hold
 
   /**
    * Where the source can tell of changes. Begins with what is there, if anything, so that whoever watches

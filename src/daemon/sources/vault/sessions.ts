@@ -49,6 +49,8 @@ export interface SessionHandle {
   bookmark(): SecretBytes | undefined
   /** Lets go, for good. The last one to do so ends the session and the leases under it. */
   release(): Promise<Farewell>
+  /** Lets go without a word to Vault, for good: somebody else goes on with the bookmark. */
+  drop(): void
 }
 
 export interface VaultSessionsOptions {
@@ -106,6 +108,14 @@ export class VaultSessions {
           ? shared.token?.use((bytes) => SecretBytes.copyOf(bytes))
           : undefined,
       release: () => (farewell ??= this.#release(key, owner, shared, holder)),
+      drop: () => {
+        if (farewell !== undefined) return
+        farewell = Promise.resolve('closed')
+        shared.leave(holder)
+        if (shared.holders > 0) return
+        this.#shared.delete(key)
+        shared.drop()
+      },
     }
   }
 

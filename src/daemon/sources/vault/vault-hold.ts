@@ -64,6 +64,10 @@ export function holdAt(
         return token === undefined ? [] : [{ source: name, role, token }]
       }),
 
+    drop() {
+      for (const handle of handles.values()) handle.drop()
+    },
+
     async release() {
       const farewells = await Promise.all(handles.values().map((handle) => handle.release()))
       return farewells.every((farewell) => farewell === 'shared' || farewell === 'ended')

@@ -1,0 +1,97 @@
+import { Backoff, jittered } from '../../core/backoff.ts'
+import type { Clock } from '../../core/clock.ts'
+import { copyValue, wipeValue } from '../sources/value-bytes.ts'
+import type { HeldSecret } from './bookmark.ts'
+
+/** One that is looked after. */
+export interface Held extends HeldSecret {
+  readonly backoff: Backoff
+  tendAtMs: number
+  /** To be asked for anew. */
+  isDue: boolean
+}
+
+/** A lease or certificate is looked after when so much of its life is over. */
+const TEND_AT = 2 / 3
+const SPREAD = 0.1
+/** Whatever a source says of a life: asking more often than this would make users and certificates by the hundred. */
+const LEAST_TEND_MS = 5_000
+const RETRY = { firstMs: 1_000, maxMs: 60_000 }
+
+/** The secrets of one volume that end by themselves, with their values: those that the pod reads, and older leases. */
+export class HeldSecrets {
+  readonly #clock: Clock
+  readonly #random: () => number
+  readonly #held = new Map<string, Held>()
+  #replaced: HeldSecret[] = []
+
+  constructor(clock: Clock, random: () => number) {
+    this.#clock = clock
+    this.#random = random
+  }
+
+  get(source: string, ask: string): Held | undefined {
+    return this.#held.get(keyOf({ source, ask }))
+  }
+
+  get held(): readonly Held[] {
+    return [...this.#held.values()]
+  }
+
+  /** Their values are wiped; their leases still live. */
+  get replaced(): readonly HeldSecret[] {
+    return this.#replaced
+  }
+
+  /** Takes a secret over as it is, to be looked after at a time of the caller's. */
+  put(secret: HeldSecret, tendAtMs: number): void {
+    const backoff = new Backoff(RETRY, this.#random)
+    this.#held.set(keyOf(secret), { ...secret, backoff, tendAtMs, isDue: false })
+  }
+
+  /** Keeps a copy in place of what was held before. */
+  keep(secret: HeldSecret): void {
+    const before = this.#held.get(keyOf(secret))
+    if (before !== undefined) this.retire(before)
+    const copy = { ...secret, value: copyValue(secret.value) }
+    this.put(copy, this.tendAtMs(copy))
+  }
+
+  /** The pod may go on with an older one until that ends by itself: its lease is given back with the volume. */
+  retire(secret: HeldSecret): void {
+    const nowMs = this.#clock.now()
+    for (const entry of secret.value.entries.values()) entry.wipe()
+    secret.value.json?.wipe()
+    this.#replaced = this.#replaced.filter(({ value }) => value.term.endsAtMs > nowMs)
+    if (secret.value.term.lease !== undefined) this.#replaced.push(secret)
+  }
+
+  /** Another term for the same secret. Reports whether it was held still. */
+  extend(held: Held, term: Held['value']['term']): Held | undefined {
+    // It may have been replaced, or given back, while the source was asked.
+    if (this.#held.get(keyOf(held)) !== held) return undefined
+    const extended = { ...held, value: { ...held.value, term } }
+    extended.backoff.reset()
+    extended.tendAtMs = this.tendAtMs(extended)
+    this.#held.set(keyOf(held), extended)
+    return extended
+  }
+
+  /** When a secret is to be looked after, by what is left of its life. */
+  tendAtMs({ value: { term } }: HeldSecret): number {
+    const nowMs = this.#clock.now()
+    const delayMs = jittered((term.endsAtMs - nowMs) * TEND_AT, SPREAD, this.#random)
+    return nowMs + Math.max(LEAST_TEND_MS, delayMs)
+  }
+
+  /** Forgets everything, bytes and all. */
+  wipe(): void {
+    for (const { value } of [...this.#held.values(), ...this.#replaced]) wipeValue(value)
+    this.#held.clear()
+    this.#replaced = []
+  }
+}
+
+function keyOf({ source, ask }: Pick<HeldSecret, 'source' | 'ask'>): string {
+  return `${source}\n${ask}`
+}

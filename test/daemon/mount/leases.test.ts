@@ -1,0 +1,206 @@
+import test, { type ExecutionContext } from 'ava'
+import { LatchkeyError } from '../../../src/core/errors.ts'
+import { mount } from '../../../src/daemon/mount/mount.ts'
+import type { Stages } from '../../../src/daemon/mount/stages.ts'
+import { readBookmark } from '../../../src/daemon/refresh/bookmark.ts'
+import { collect } from '../../../src/daemon/sources/collect.ts'
+import type { Fetching } from '../../../src/daemon/sources/serve-last.ts'
+import { VAULT_GRAMMAR } from '../../../src/daemon/sources/vault/grammar.ts'
+import type { ShimMessage__Output } from '../../../src/wire/gen/latchkey/mount/v1/ShimMessage.ts'
+import { ScriptedShim } from '../../support/shim.ts'
+import { until } from '../../support/until.ts'
+import { LeasingSource } from '../refresh/leasing-source.ts'
+import { openMessage, World } from './mount-world.ts'
+
+const ATTRIBUTES = new Map([['items', '[{ from: vault, secret: database/creds/shop, key: user }]']])
+
+/** A daemon whose one source leases what it gives. */
+class LeasingWorld extends World {
+  readonly vault = new LeasingSource(this.clock)
+  readonly #fetching: Fetching = {
+    fetch: (workload, _from, ask) => this.vault.fetch(workload, ask),
+  }
+
+  readonly leasing: Stages = {
+    ...this.stages,
+    sources: new Map([['vault', this.vault]]),
+    grammars: new Map([['vault', VAULT_GRAMMAR]]),
+    collect: async (workload, items, fsGroup, signal, holdings) => {
+      const through = holdings?.through(this.#fetching) ?? this.#fetching
+      const contents = await collect(workload, items, fsGroup, through, signal)
+      return { ...contents, dispose: () => undefined }
+    },
+  }
+
+  begin(t: ExecutionContext, first: ShimMessage__Output) {
+    const shim = new ScriptedShim()
+    shim.notes = true
+    const ended = mount(shim, this.leasing).then(
+      () => undefined,
+      (thrown: unknown) => LatchkeyError.from(thrown),
+    )
+    shim.say(first)
+    t.teardown(() => {
+      shim.hangUp()
+    })
+    return { shim, ended }
+  }
+
+  open(bookmark: Buffer = Buffer.alloc(0)): ShimMessage__Output {
+    const message = openMessage({ attributes: ATTRIBUTES })
+    if (message.open) message.open.bookmark = bookmark
+    return message
+  }
+}
+
+async function opened(t: ExecutionContext, on: LeasingWorld, bookmark?: Buffer) {
+  const stream = on.begin(t, on.open(bookmark))
+  const { text, digest } = await stream.shim.generation(1)
+  stream.shim.commit(1)
+  await until(() => on.sessions.find(volumeIdOf(on))?.hasCommitted === true, { what: 'the commit' })
+  return { ...stream, text, digest }
+}
+
+function volumeIdOf(on: LeasingWorld): string {
+  return on.sessions.list()[0]?.session.volume.volumeId ?? ''
+}
+
+/** The newest that the shim was left. */
+function bookmarkOf(shim: ScriptedShim): Buffer {
+  const left = shim.heard.flatMap(({ bookmark }) => bookmark ?? []).at(-1)
+  return Buffer.from(left?.data ?? '')
+}
+
+test('the shim has a bookmark before anything is leased, and one with the lease before the contents', async (t) => {
+  const on = new LeasingWorld()
+  const { shim, text } = await opened(t, on)
+  t.is(text, 'user=u-1')
+  const words = shim.heard.map(({ bookmark, contents }) => {
+    if (contents) return 'contents'
+    const read = readBookmark(Buffer.from(bookmark?.data ?? ''))
+    return [read?.isAsking === true ? 'asking' : 'held', read?.held.length, read?.logins.length]
+  })
+  t.deepEqual(words, [['asking', 0, 1], ['held', 1, 1], 'contents'])
+})
+
+test('Unmounted gives the lease and the session back before the stream ends', async (t) => {
+  const on = new LeasingWorld()
+  const { shim, ended } = await opened(t, on)
+  shim.say({ unmounted: {} })
+  t.is(await ended, undefined)
+  t.deepEqual([...on.vault.users], [])
+  t.is(on.vault.releases, 1)
+  t.is(on.vault.drops, 0)
+})
+
+test('a source that is away has the shim keep its bookmark, and a farewell gives back later', async (t) => {
+  const on = new LeasingWorld()
+  const { shim, ended } = await opened(t, on)
+  on.vault.away = 'SourceUnavailable'
+  on.vault.isAcknowledging = false
+  shim.say({ unmounted: {} })
+  t.is((await ended)?.reason, 'SourceUnavailable')
+  t.deepEqual([...on.vault.users], ['u-1'])
+  on.vault.away = undefined
+  on.vault.isAcknowledging = true
+  const farewell = { volumeId: 'any', bookmark: bookmarkOf(shim) }
+  t.is(await on.begin(t, { farewell }).ended, undefined)
+  t.deepEqual([...on.vault.users], [])
+})
+
+test('a stream that breaks gives nothing back, and a Resume goes on with the same lease', async (t) => {
+  const on = new LeasingWorld()
+  const { shim, digest } = await opened(t, on)
+  const { volumeId, targetPath } = on.sessions.list()[0]?.session.volume ?? {
+    volumeId: '',
+    targetPath: '',
+  }
+  shim.hangUp()
+  await until(() => on.sessions.count().detached === 1, { what: 'the session to be detached' })
+  on.begin(t, { resume: { volumeId, targetPath, digest } })
+  await until(() => on.sessions.count().live === 1, { what: 'the session to be resumed' })
+  t.deepEqual([...on.vault.users], ['u-1'])
+  t.is(on.vault.fetches, 1)
+})
+
+test('a farewell ends the session that its broken stream left behind', async (t) => {
+  const on = new LeasingWorld()
+  const { shim } = await opened(t, on)
+  const { volumeId } = on.sessions.list()[0]?.session.volume ?? { volumeId: '' }
+  shim.hangUp()
+  await until(() => on.sessions.count().detached === 1, { what: 'the session to be detached' })
+  const farewell = { volumeId, bookmark: bookmarkOf(shim) }
+  t.is(await on.begin(t, { farewell }).ended, undefined)
+  t.deepEqual([...on.vault.users], [])
+  t.deepEqual(on.sessions.count(), { live: 0, detached: 0 })
+  t.is(on.budget.totalBytes, 0)
+})
+
+test('a shim that does not note its bookmark in time gets nothing leased', async (t) => {
+  const on = new LeasingWorld()
+  const shim = new ScriptedShim()
+  const ended = mount(shim, on.leasing).catch((thrown: unknown) => LatchkeyError.from(thrown))
+  shim.say(on.open())
+  await until(() => shim.heard.length === 1, { what: 'the bookmark' })
+  await on.clock.advance(30_000)
+  t.is((await ended)?.reason, 'Timeout')
+  t.is(on.vault.fetches, 0)
+  shim.hangUp()
+})
+
+test('an Open beside a living session takes its lease over', async (t) => {
+  const on = new LeasingWorld()
+  const { ended } = await opened(t, on)
+  const second = await opened(t, on)
+  t.is((await ended)?.reason, 'OperationPending')
+  t.is(second.text, 'user=u-1')
+  t.is(on.vault.fetches, 1)
+  second.shim.say({ unmounted: {} })
+  await second.ended
+  t.deepEqual([...on.vault.users], [])
+})
+
+test('a daemon that was restarted goes on with the bookmark and mints nothing', async (t) => {
+  const on = new LeasingWorld()
+  const { shim } = await opened(t, on)
+  const bookmark = bookmarkOf(shim)
+  const next = new LeasingWorld()
+  for (const user of on.vault.users) next.vault.users.add(user)
+  const again = await opened(t, next, bookmark)
+  t.is(again.text, 'user=u-1')
+  t.is(next.vault.fetches, 0)
+  t.deepEqual(next.vault.resumed, ['session-1'])
+})
+
+test('a publish that is refused gives nothing back by itself: the shim says farewell', async (t) => {
+  const on = new LeasingWorld()
+  on.vault.away = 'AccessDenied'
+  const { shim, ended } = on.begin(t, on.open())
+  t.is((await ended)?.reason, 'AccessDenied')
+  t.is(on.vault.releases, 0)
+  t.is(on.vault.drops, 1)
+  t.is(shim.heard.filter(({ contents }) => contents).length, 0)
+})
+
+test('a lease that has to be replaced reaches the pod as one change', async (t) => {
+  const on = new LeasingWorld()
+  on.vault.isRenewable = false
+  const { shim } = await opened(t, on)
+  await on.clock.advance(45_000)
+  const next = await shim.generation(2)
+  t.is(next.text, 'user=u-2')
+  t.deepEqual([...on.vault.users], ['u-1', 'u-2'])
+  shim.commit(2)
+  shim.say({ unmounted: {} })
+  await until(() => on.vault.users.size === 0, { what: 'both to be given back' })
+})
+
+test('a bookmark leaves no byte of a session in what was sent', async (t) => {
+  const on = new LeasingWorld()
+  const { shim } = await opened(t, on)
+  const bytes = bookmarkOf(shim)
+  t.true(bytes.includes('session-1'), 'the shim has it')
+  const farewell = { volumeId: 'any', bookmark: bytes }
+  await on.begin(t, { farewell }).ended
+  t.false(bytes.includes('session-1'), 'read and zeroed')
+})
