@@ -5,7 +5,7 @@ import { loadInCluster, loadKubeconfig } from '../daemon/kube/config.ts'
 import { createKubeClient } from '../daemon/kube/create-client.ts'
 import { startDaemon, type RunningDaemon } from '../daemon/start-daemon.ts'
 import { createLogger, type Logger } from '../observability/log.ts'
-import { overwriteFreedMemory } from '../syscalls/freed-memory.ts'
+import { overwriteFreedMemory, releaseGarbage } from '../syscalls/freed-memory.ts'
 import { disableCoreDumps } from '../syscalls/hardening.ts'
 import { runUntilSignal } from './lifetime.ts'
 import { readVersion } from './version.ts'
@@ -38,5 +38,6 @@ export function startDaemonSide(config: Config, log: Logger): Promise<RunningDae
     clock: systemClock,
     log,
     shimUid: ROOT,
+    releaseGarbage,
   })
 }

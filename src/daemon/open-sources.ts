@@ -1,23 +1,28 @@
 import type { Config } from '../config/config.ts'
 import type { Clock } from '../core/clock.ts'
+import { LatchkeyError } from '../core/errors.ts'
 import { Limiter } from '../core/limiter.ts'
 import type { DaemonMetrics } from '../observability/daemon-metrics.ts'
+import type { Logger } from '../observability/log.ts'
 import type { RejectedTokens } from './identity/rejected-tokens.ts'
 import type { KubeClient } from './kube/kube-client.ts'
 import type { Contents, Stages } from './mount/stages.ts'
+import { openVaults } from './open-vaults.ts'
 import { collect } from './sources/collect.ts'
 import { Fetcher } from './sources/fetcher.ts'
-import { KUBERNETES_GRAMMAR, type Grammars } from './sources/grammar.ts'
+import { KUBERNETES_GRAMMAR, type Grammar, type Grammars } from './sources/grammar.ts'
 import { createKubernetesSource } from './sources/kubernetes-source.ts'
 import { LastValues } from './sources/last-values.ts'
 import { serveLast } from './sources/serve-last.ts'
 import type { Source } from './sources/source.ts'
 import { spareSource } from './sources/spare-source.ts'
+import { VAULT_GRAMMAR } from './sources/vault/grammar.ts'
 
 export interface SourcesOptions {
   readonly config: Config
   readonly kube: KubeClient
   readonly clock: Clock
+  readonly log: Logger
   readonly metrics: DaemonMetrics
   readonly rejected: RejectedTokens
 }
@@ -27,6 +32,8 @@ export interface OpenSources {
   readonly grammars: Grammars
   readonly collect: Stages['collect']
   readonly lastValues: LastValues
+  /** Held at sources outside of the cluster, by the source's name. */
+  readonly sessions: () => ReadonlyMap<string, number>
   /** Wipes what is kept. */
   close(): void
 }
@@ -35,34 +42,45 @@ const CONCURRENT_FETCHES = 32
 const WAITING_FETCHES = 4096
 /** Each up to 4 MiB, some copies of it, and as much in the transport: the memory limit in deploy/ goes by this. */
 const VOLUMES_IN_MEMORY = 6
+/** Beside them, so that a source outside of the cluster that answers slowly holds up no volume without it. */
+const OUTSIDE_VOLUMES_IN_MEMORY = 3
 
-/** Every source of this node, and the one way to whole generations from them. */
+interface Declared {
+  readonly source: Source
+  readonly grammar: Grammar
+  /** For one fetch. */
+  readonly timeoutMs: number
+}
+
+/** Every source of this node, and the one way to whole generations from them. Throws: InvalidRequest. */
 export function openSources(options: SourcesOptions): OpenSources {
-  const { config, kube, clock, metrics, rejected } = options
-  const sources = [createKubernetesSource(kube)].map((source) => spareSource(source, { clock }))
-  const byName = new Map(sources.map((source) => [source.name, source]))
-  const lastValues = new LastValues({ clock, maxBytes: config.limits.lastValuesBytes })
-  const fetcher = new Fetcher({
-    sources: byName,
-    clock,
+  const { config, kube, clock, metrics } = options
+  const inside: Declared = {
+    source: spareSource(createKubernetesSource(kube), { clock }),
+    grammar: KUBERNETES_GRAMMAR,
     timeoutMs: config.kubernetes.timeoutMs,
-    rejected,
-    slots: new Limiter('fetches', CONCURRENT_FETCHES, WAITING_FETCHES),
-    onFetch: (source, reason, durationMs) => {
-      metrics.observeFetch(source, reason, durationMs)
-    },
-  })
-  const fetching = serveLast({ fetcher, lastValues, clock })
+  }
+  // Not spared: a Vault's calls keep to a pace of their own, which rests while it is away and honours what
+  // it asks for. Sparing them a second time would tell pods of an old failure after it is back.
+  const vaults = openVaults(options)
+  const outside = vaults.map((vault) => ({ ...vault, grammar: VAULT_GRAMMAR }))
+  const declared = [inside, ...outside]
+  const lastValues = new LastValues({ clock, maxBytes: config.limits.lastValuesBytes })
+  const fetching = serveLast({ fetcher: fetcherFor(declared, options), lastValues, clock })
   const volumes = new Limiter('volumes', VOLUMES_IN_MEMORY, WAITING_FETCHES)
+  const outsideVolumes = new Limiter('volumes', OUTSIDE_VOLUMES_IN_MEMORY, WAITING_FETCHES)
   return {
-    byName,
-    grammars: new Map([['kubernetes', KUBERNETES_GRAMMAR]]),
+    byName: new Map(declared.map(({ source }) => [source.name, source])),
+    grammars: new Map(declared.map(({ source, grammar }) => [source.name, grammar])),
+    sessions: () => new Map(vaults.map(({ source, sessions }) => [source.name, sessions])),
     lastValues,
-    async collect(workload, items, fsGroup, signal): Promise<Contents> {
-      const leave = await volumes.enter(signal)
+    async collect(workload, items, fsGroup, signal, holdings): Promise<Contents> {
+      const isInside = items.every(({ from }) => from === inside.source.name)
+      const leave = await (isInside ? volumes : outsideVolumes).enter(signal)
       const done = metrics.startStage('collect')
       try {
-        const contents = await collect(workload, items, fsGroup, fetching, signal)
+        const through = holdings?.through(fetching) ?? fetching
+        const contents = await collect(workload, items, fsGroup, through, signal)
         done()
         const dispose = (): void => {
           for (const { data } of contents.files) data.wipe()
@@ -75,7 +93,37 @@ export function openSources(options: SourcesOptions): OpenSources {
       }
     },
     close() {
+      for (const vault of vaults) vault.close()
       lastValues.close()
+    },
+  }
+}
+
+/** Each source has slots and a time of its own: one that hangs keeps no other waiting. */
+function fetcherFor(
+  declared: readonly Declared[],
+  { clock, metrics, rejected }: SourcesOptions,
+): Pick<Fetcher, 'fetch'> {
+  const fetchers = new Map(
+    declared.map(({ source, timeoutMs }) => {
+      const fetcher = new Fetcher({
+        sources: new Map([[source.name, source]]),
+        clock,
+        timeoutMs,
+        rejected,
+        slots: new Limiter('fetches', CONCURRENT_FETCHES, WAITING_FETCHES),
+        onFetch: (name, reason, durationMs) => {
+          metrics.observeFetch(name, reason, durationMs)
+        },
+      })
+      return [source.name, fetcher]
+    }),
+  )
+  return {
+    async fetch(workload, from, secret, signal) {
+      const fetcher = fetchers.get(from)
+      if (fetcher !== undefined) return fetcher.fetch(workload, from, secret, signal)
+      throw new LatchkeyError('InvalidRequest', `no source is named "${from}"`)
     },
   }
 }

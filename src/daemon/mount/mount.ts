@@ -86,7 +86,9 @@ async function sayFarewell(message: Farewell__Output, on: Stages): Promise<void>
   // Nobody comes back for a session that was left behind; it holds what the bookmark names.
   const left = on.sessions.takeDetached(message.volumeId)
   const held = [left?.holdings, bookmark && Holdings.forFarewell(bookmark, on)]
-  const giving = held.map((holdings) => holdings && giveBack(holdings, on))
+  const giving = held
+    .filter((holdings) => holdings !== undefined)
+    .map((holdings) => giveBack(holdings, on))
   left?.end()
   await Promise.all(giving)
 }

@@ -20,12 +20,15 @@ interface Detached {
 export class Sessions {
   readonly #clock: Clock
   readonly #budget: ByteBudget
+  readonly #onAccountGone: () => void
   readonly #live = new Map<string, Session>()
   readonly #detached = new Map<string, Detached>()
 
-  constructor(clock: Clock, budget: ByteBudget) {
+  /** `onAccountGone`: the last volume of a service account is forgotten. */
+  constructor(clock: Clock, budget: ByteBudget, onAccountGone: () => void = () => undefined) {
     this.#clock = clock
     this.#budget = budget
+    this.#onAccountGone = onAccountGone
   }
 
   /** Makes an authorised session the volume's only one. */
@@ -124,6 +127,11 @@ export class Sessions {
 
   #end(session: Session): void {
     session.end()
+    if (!this.list().some((other) => isSameAccount(other.session, session))) this.#onAccountGone()
     if (!this.#live.has(session.volume.volumeId)) this.#budget.release(session.volume.volumeId)
   }
+}
+
+function isSameAccount({ volume: a }: Session, { volume: b }: Session): boolean {
+  return a.pod.namespace === b.pod.namespace && a.pod.serviceAccount === b.pod.serviceAccount
 }

@@ -1,6 +1,7 @@
 import test from 'ava'
 import { until } from '../../support/until.ts'
 import { volumeRequest } from '../../support/volume-requests.ts'
+import { Sessions } from '../../../src/daemon/mount/sessions.ts'
 import { begin, opened, openMessage, TOKEN_LIFE_MS, World } from './mount-world.ts'
 
 test('an authorised pod is sent its files, and the daemon keeps no value of them', async (t) => {
@@ -358,4 +359,24 @@ test('the next look is that of the feeds', async (t) => {
   t.is(status()?.nextLookAtMs, undefined)
   on.nextLookAtMs = on.clock.now() + 60_000
   t.is(status()?.nextLookAtMs, on.nextLookAtMs)
+})
+
+test('the end of a service account’s last volume is told, and no other end', async (t) => {
+  const on = new World()
+  let gone = 0
+  const sessions = new Sessions(on.clock, on.budget, () => {
+    gone += 1
+  })
+  Object.assign(on.stages, { sessions })
+  const first = await opened(t, on)
+  const second = begin(t, on, openMessage({ volumeId: 'csi-other' }))
+  await second.shim.generation(1)
+  second.shim.commit(1)
+  await until(() => sessions.count().live === 2, { what: 'both to be live' })
+  first.shim.say({ unmounted: {} })
+  await first.ended
+  t.is(gone, 0)
+  second.shim.say({ unmounted: {} })
+  await second.ended
+  t.is(gone, 1)
 })
