@@ -6,7 +6,8 @@ import { code, table } from './table.ts'
 /** docs/reference/metrics.md. */
 export function metricsPage(): readonly string[] {
   const counts = { live: 0, detached: 0, bytes: 0, watches: 0, stalestMs: 0 }
-  const gauges = () => ({ ...counts, isShimConnected: false, volumes: new Map() })
+  const maps = { volumes: new Map(), sourceSessions: new Map() }
+  const gauges = () => ({ ...counts, ...maps, isShimConnected: false })
   const daemon = createDaemonMetrics({ version: '', gauges }).families()
   const host = createHostMetrics({ version: '' }).families()
   const isOurs = ({ name }: MetricFamily): boolean => name.startsWith('latchkey_')

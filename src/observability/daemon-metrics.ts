@@ -16,6 +16,8 @@ export interface DaemonGauges {
   /** By VOLUME_STATES. */
   readonly volumes: ReadonlyMap<string, number>
   readonly stalestMs: number
+  /** Sessions held, by source; only of sources that keep sessions. */
+  readonly sourceSessions: ReadonlyMap<string, number>
 }
 
 /** As `latchkey list` shows them. */
@@ -32,6 +34,9 @@ export interface DaemonMetrics {
   readonly observeReview: (reason: Reason | undefined, durationMs: number) => void
   /** `source` is a name from the configuration. */
   readonly observeFetch: (source: string, reason: Reason | undefined, durationMs: number) => void
+  /** `source` is a name from the configuration, `operation` one of a few words. */
+  readonly countSourceCall: (source: string, operation: string, reason: Reason | undefined) => void
+  readonly countSourceSession: (source: string, event: string, reason: Reason | undefined) => void
   /** Of an event on a pod; `dropped` for the bound of the node. */
   readonly countEvent: (outcome: EventOutcome) => void
   /** The whole page in Prometheus' text format. */
@@ -91,6 +96,18 @@ export function createDaemonMetrics({ version, gauges }: DaemonMetricsOptions): 
     labelNames: ['outcome'],
     registers,
   })
+  const sourceCalls = new Counter({
+    name: 'latchkey_source_calls_total',
+    help: 'Calls to sources outside of the cluster, by source, operation (login, read, renew-self ...), outcome (ok, error) and reason.',
+    labelNames: ['source', 'operation', 'outcome', 'reason'],
+    registers,
+  })
+  const sourceSessionEvents = new Counter({
+    name: 'latchkey_source_session_events_total',
+    help: 'What became of sessions at sources, by source, event (opened, resumed, renewed, replaced, ended, not-renewed, not-ended) and reason.',
+    labelNames: ['source', 'event', 'reason'],
+    registers,
+  })
   setBuildInfo(registry, version)
   if (gauges !== undefined) registerGauges(registry, gauges)
   collectProcessMetrics(registry)
@@ -113,6 +130,13 @@ export function createDaemonMetrics({ version, gauges }: DaemonMetricsOptions): 
     },
     observeFetch: (source, reason, durationMs) => {
       fetches.observe({ source, reason: reason ?? 'none' }, durationMs / 1000)
+    },
+    countSourceCall: (source, operation, reason) => {
+      const outcome: Outcome = reason === undefined ? 'ok' : 'error'
+      sourceCalls.inc({ source, operation, outcome, reason: reason ?? 'none' })
+    },
+    countSourceSession: (source, event, reason) => {
+      sourceSessionEvents.inc({ source, event, reason: reason ?? 'none' })
     },
     countEvent: (outcome) => {
       events.inc({ outcome })
@@ -152,6 +176,15 @@ function registerGauges(registry: Registry, gauges: () => DaemonGauges): void {
     collect() {
       const { volumes } = gauges()
       for (const state of VOLUME_STATES) this.set({ state }, volumes.get(state) ?? 0)
+    },
+  })
+  new Gauge({
+    name: 'latchkey_source_sessions',
+    help: 'Sessions held at a source outside of the cluster: one for each service account and role with a pod on this node.',
+    labelNames: ['source'],
+    registers,
+    collect() {
+      for (const [source, count] of gauges().sourceSessions) this.set({ source }, count)
     },
   })
   const gauge = (name: string, help: string, read: () => number): void => {

@@ -5,7 +5,7 @@ export interface LogFields {
   /** Shown as reason, message and causes. */
   readonly err?: LatchkeyError
   /** Of the error, for whoever searches; or what kubelet said in its own words. */
-  readonly reason?: string
+  readonly reason?: string | undefined
   readonly volumeId?: string
   readonly namespace?: string
   readonly pod?: string
@@ -14,6 +14,16 @@ export interface LogFields {
   readonly node?: string
   /** A source's name from the configuration. */
   readonly source?: string
+  /** What a source was asked to do. */
+  readonly operation?: string
+  /** Ours for one call to a source, which is sent along. */
+  readonly callId?: string
+  /** The source's own for the same call. */
+  readonly requestId?: string | undefined
+  /** Of an answer over HTTP. */
+  readonly status?: number | undefined
+  /** By which pods log in at a source. */
+  readonly role?: string
   readonly generation?: number
   /** The gRPC method. */
   readonly method?: string
@@ -38,6 +48,11 @@ export const FIELD_KINDS: Readonly<Record<keyof LogFields, Kind>> = {
   serviceAccount: 'string',
   node: 'string',
   source: 'string',
+  operation: 'string',
+  callId: 'string',
+  requestId: 'string',
+  status: 'number',
+  role: 'string',
   generation: 'number',
   method: 'string',
   durationMs: 'number',

@@ -33,6 +33,7 @@ function busyDaemon(): DaemonMetrics {
     isShimConnected: true,
     volumes: new Map([['stale', 2]]),
     stalestMs: 1500,
+    sourceSessions: new Map([['vault-prod', 3]]),
   })
   const daemon = createDaemonMetrics({ version: '1.2.3', gauges })
   for (const stage of ['authenticate', 'collect', 'commit'] as const) daemon.startStage(stage)()
@@ -41,6 +42,8 @@ function busyDaemon(): DaemonMetrics {
     daemon.countRefresh(reason ?? 'changed')
     daemon.observeReview(reason, 12)
     daemon.observeFetch('kubernetes', reason, 7)
+    daemon.countSourceCall('vault-prod', 'login', reason)
+    daemon.countSourceSession('vault-prod', 'opened', reason)
   }
   daemon.countRefresh('unchanged')
   for (const outcome of ['created', 'dropped', 'failed'] as const) daemon.countEvent(outcome)
@@ -124,7 +127,8 @@ test('durations are in seconds', async (t) => {
 test('gauges show what is when the page is read', async (t) => {
   let live = 1
   const none = { detached: 0, bytes: 0, watches: 0, isShimConnected: false, stalestMs: 0 }
-  const gauges = () => ({ ...none, live, volumes: new Map() })
+  const maps = { volumes: new Map(), sourceSessions: new Map() }
+  const gauges = () => ({ ...none, ...maps, live })
   const daemon = createDaemonMetrics({ version: '0', gauges })
   t.is(valueOf(await daemon.text(), 'latchkey_sessions{state="live"}'), 1)
   live = 2
@@ -167,7 +171,8 @@ test("every family of the host side, and none of the daemon's, begins with latch
 })
 
 test('no label can carry the name of a secret, a pod or a namespace', (t) => {
-  const allowed = new Set(['outcome', 'reason', 'stage', 'state', 'source', 'version', 'witness'])
+  const words = ['outcome', 'reason', 'stage', 'state', 'version', 'witness', 'event', 'operation']
+  const allowed = new Set([...words, 'source'])
   const ours = [...busyHost().families(), ...busyDaemon().families()].filter(({ name }) =>
     name.startsWith('latchkey_'),
   )
