@@ -10,7 +10,7 @@ const TIMEOUT_MS = 900_000
 const LEAST_POINTS = 40
 
 // Made by the first test that may mount; where none may, nothing is bundled.
-const made: { lane?: ReturnType<typeof openLane> } = {}
+const made: { lane?: ReturnType<typeof openLane>; rows: number } = { rows: 0 }
 const points = new Set<string>()
 
 for (const row of ROWS) {
@@ -28,6 +28,7 @@ for (const row of ROWS) {
     if (bad.length > 0) t.log(logs.join('\n'))
     t.deepEqual(bad, [])
     t.true(crashes.length > 0, 'no point was met')
+    made.rows += 1
     for (const { point } of crashes) points.add(`${side} ${point}`)
   })
 }
@@ -36,5 +37,6 @@ test.after.always('the lane is closed, and there were points enough', async (t) 
   if (made.lane === undefined) return
   await (await made.lane).close()
   t.log(`${points.size} points, each with one of three kinds of victims`)
-  t.true(points.size >= LEAST_POINTS)
+  // Not where somebody runs a row by itself.
+  if (made.rows === ROWS.length) t.true(points.size >= LEAST_POINTS)
 })

@@ -38,6 +38,16 @@ const VOLUMES = 3
 const SECRETS = ['one', 'two', 'three', 'four'] as const
 const FS_GROUP = 2000
 const QUIET_LOOKS = 3
+const QUIET_WITHIN_MS = 60_000
+/** By which event the daemon has everything, and how often that comes. */
+const LAST_HEARD: Readonly<
+  Partial<Record<Operation, { readonly event: string; readonly times: number }>>
+> = {
+  publish: { event: 'stream received committed', times: 1 },
+  swap: { event: 'stream received committed', times: 1 },
+  unpublish: { event: 'stream received unmounted', times: 1 },
+  republish: { event: 'kube review answered', times: VOLUMES },
+}
 const LOOK_EVERY_MS = 5
 
 /** One crash: where, and what was wrong ten seconds after the restart. */
@@ -86,10 +96,11 @@ async function crashAt(
     const others = doomed.filter((each) => each !== side).map((each) => world.process(each).pid)
     return { scope, nth, pids: doomed.includes(side) ? [...others, own] : others }
   }
+  const heard = await hearingOf(world, operation)
   const isOver = await begin(world, row, nth, planFor)
   const isStruck = (): boolean => doomed.some((each) => world.process(each).isDead)
   await world.until(() => isStruck() || isOver(), `${operation} to end, or somebody to die of it`)
-  if (!isStruck()) await untilQuiet(world)
+  if (!isStruck()) await untilQuiet(world, heard)
   const armed = world.process(side)
   const disarmed = await armed.disarm()
   if (disarmed?.hasHit === false) return undefined
@@ -170,20 +181,28 @@ async function recover(world: World): Promise<readonly Finding[]> {
   return [...misadopted, ...(await world.converge())]
 }
 
-/** What trails behind an operation, such as a farewell to the daemon, has been said. */
-async function untilQuiet(world: World): Promise<void> {
+/** Answers whether the daemon has heard all of an operation: it trails behind what kubelet is told. */
+async function hearingOf(world: World, operation: Operation): Promise<() => Promise<boolean>> {
+  const last = LAST_HEARD[operation]
+  if (last === undefined) return () => Promise.resolve(true)
+  const { event, times } = last
+  const count = async (): Promise<number> => (await world.process('daemon').seen())[event] ?? 0
+  const before = await count()
+  return async () => (await count()) >= before + times
+}
+
+/** What trails behind an operation has been said, and nothing more is. */
+async function untilQuiet(world: World, hasHeard: () => Promise<boolean>): Promise<void> {
   let before = ''
   let looks = 0
-  await until(
-    async () => {
-      const seen = await Promise.all(SIDES.map((side) => world.process(side).seen()))
-      const now = JSON.stringify(seen)
-      looks = now === before ? looks + 1 : 0
-      before = now
-      return looks >= QUIET_LOOKS || SIDES.some((side) => world.process(side).isDead)
-    },
-    { timeoutMs: 60_000, everyMs: LOOK_EVERY_MS, what: 'both sides to fall quiet' },
-  )
+  const isQuiet = async (): Promise<boolean> => {
+    const now = JSON.stringify(await Promise.all(SIDES.map((side) => world.process(side).seen())))
+    looks = now === before && (await hasHeard()) ? looks + 1 : 0
+    before = now
+    return looks >= QUIET_LOOKS || SIDES.some((side) => world.process(side).isDead)
+  }
+  const what = 'both sides to fall quiet'
+  await until(isQuiet, { timeoutMs: QUIET_WITHIN_MS, everyMs: LOOK_EVERY_MS, what })
 }
 
 function victimsOf(side: SideName, victims: Victims): readonly SideName[] {
