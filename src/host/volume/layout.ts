@@ -55,9 +55,13 @@ export function currentGeneration(root: string): string | undefined {
   return name !== undefined && GENERATION.test(name) ? name : undefined
 }
 
-/** Removes every generation but the current one: older ones, and what a crash left behind. */
+/**
+ * Removes every generation but the current one: older ones, and what a crash left behind. Links too: whoever
+ * died right before or after the rename left some that lead nowhere, and equal contents bring no next swap.
+ */
 export function pruneGenerations(root: string): void {
   const current = currentGeneration(root)
+  if (current !== undefined) unlinkOthers(root, new Set(readdirSync(`${root}/${current}`)))
   for (const name of hiddenNames(root)) {
     if (name === DATA || name === current) continue
     rmSync(`${root}/${name}`, { recursive: true, force: true })

@@ -113,6 +113,29 @@ test('after a crash at any change the next swap and prune leave nothing of it', 
   }
 })
 
+test('after a crash at any change a prune alone leaves nothing but the generation that shows', (t) => {
+  const clean = [OLD, NEW].map((files) => {
+    const root = tempDir(t)
+    write(root, files())
+    return root
+  })
+  atEveryCrash(
+    () => {
+      const root = tempDir(t)
+      write(root, OLD())
+      return root
+    },
+    (root) => {
+      write(root, NEW())
+    },
+    (root, change) => {
+      pruneGenerations(root)
+      const like = clean.find((other) => visible(other).join() === visible(root).join())
+      t.deepEqual(listing(root), listing(like ?? ''), `change ${change}`)
+    },
+  )
+})
+
 test('a swap that fails at any change up to the rename leaves the volume as it was', (t) => {
   const failed: string[] = []
   while (failed.at(-1) !== 'renameSync') {
