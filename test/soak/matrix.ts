@@ -39,6 +39,7 @@ const SECRETS = ['one', 'two', 'three', 'four'] as const
 const FS_GROUP = 2000
 const QUIET_LOOKS = 3
 const QUIET_WITHIN_MS = 60_000
+const SCOPES_OF_FILES: ReadonlySet<string> = new Set(['publish', 'swap', 'prune', 'unpublish'])
 /** By which event the daemon has everything, and how often that comes. */
 const LAST_HEARD: Readonly<
   Partial<Record<Operation, { readonly event: string; readonly times: number }>>
@@ -106,7 +107,7 @@ async function crashAt(
   if (disarmed?.hasHit === false) return undefined
   await Promise.all(doomed.map((each) => world.process(each).exited))
   const point = `${operation}: ${armed.crash ?? 'died elsewhere'}`
-  const findings = await recover(world)
+  const findings = await recover(world, row)
   return { point, findings }
 }
 
@@ -127,7 +128,7 @@ async function beCalm(world: World): Promise<void> {
 async function killFirst(world: World, side: SideName): Promise<void> {
   await world.kill(side)
   await world.bury()
-  for (const { secret } of world.living) world.change(secret)
+  changeAll(world)
 }
 
 /** Starts the operation under the plan; the answer tells whether it is over. */
@@ -173,12 +174,22 @@ function addPod(world: World): Member {
   return world.addPod(secret, world.members.size % 2 === 0 ? undefined : FS_GROUP)
 }
 
-/** Restarts who is dead while every Secret changes, and waits for the node to be in order again. */
-async function recover(world: World): Promise<readonly Finding[]> {
+/**
+ * Restarts who is dead and waits for the node to be in order again. Every Secret changes: mostly while they are
+ * dead, but where files were being written only afterwards, for equal contents have to end up in order, too.
+ */
+async function recover(world: World, { scope }: Row): Promise<readonly Finding[]> {
   const dead = await world.bury()
-  for (const { secret } of world.living) world.change(secret)
-  const misadopted = await restart(world, dead)
-  return [...misadopted, ...(await world.converge())]
+  const isWriting = SCOPES_OF_FILES.has(scope)
+  if (!isWriting) changeAll(world)
+  const findings = [...(await restart(world, dead)), ...(await world.converge())]
+  if (!isWriting || findings.length > 0) return findings
+  changeAll(world)
+  return world.converge()
+}
+
+function changeAll(world: World): void {
+  for (const secret of new Set(world.living.map((member) => member.secret))) world.change(secret)
 }
 
 /** Answers whether the daemon has heard all of an operation: it trails behind what kubelet is told. */

@@ -226,7 +226,8 @@ export class World {
     await Promise.all(
       members.map(async ({ pod }) => {
         await kubelet.untilIdle(pod, PATIENCE_MS)
-        await kubelet.sync(pod)
+        // Its own patience is ten seconds.
+        await kubelet.sync(pod).catch(() => kubelet.untilIdle(pod, PATIENCE_MS))
       }),
     )
     const host = this.process('host')
