@@ -1,4 +1,4 @@
-import { enterOwnNamespace } from '../support/own-namespace.ts'
+import { enterOwnNamespace, hasManyIds } from '../support/own-namespace.ts'
 import { isClean, type Counts } from './findings.ts'
 import { describeMatrix, runMatrix } from './full-matrix.ts'
 import { openLane, type Lane } from './lane.ts'
@@ -17,7 +17,9 @@ process.exitCode = await run(parseOptions(process.argv.slice(2)))
 
 async function run(options: SoakOptions | string): Promise<number> {
   if (typeof options === 'string') return refuse(options)
-  if (!enterOwnNamespace()) return refuse('needs root, or `unshare -Urm npm run soak`, to mount')
+  if (!enterOwnNamespace() || !hasManyIds()) {
+    return refuse('needs root outside of a user namespace, to mount and to give files to groups')
+  }
   const startedMs = performance.now()
   const lane = await openLane(WORLDS)
   const { found, lastLine } = await work(lane, options).finally(() => lane.close())

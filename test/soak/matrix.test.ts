@@ -1,5 +1,5 @@
 import test from 'ava'
-import { mountTest } from '../support/mount-namespace.ts'
+import { mountTestWithOwners } from '../support/mount-namespace.ts'
 import { openLane } from './lane.ts'
 import { crashThrough, ROWS, takeTurns } from './matrix.ts'
 
@@ -16,21 +16,24 @@ const points = new Set<string>()
 for (const row of ROWS) {
   const { operation, side, scope } = row
   const where = `at each ${scope} point of ${operation} on the ${side}`
-  mountTest(`killed ${where}, itself, the other or both: whole files, nothing left`, async (t) => {
-    t.timeout(TIMEOUT_MS)
-    made.lane ??= openLane(WORLDS)
-    const lane = await made.lane
-    const { crashes, logs } = await lane.withWorld(async (world) => ({
-      crashes: await crashThrough(world, row, takeTurns),
-      logs: world.logs(),
-    }))
-    const bad = crashes.filter(({ findings }) => findings.length > 0)
-    if (bad.length > 0) t.log(logs.join('\n'))
-    t.deepEqual(bad, [])
-    t.true(crashes.length > 0, 'no point was met')
-    made.rows += 1
-    for (const { point } of crashes) points.add(`${side} ${point}`)
-  })
+  mountTestWithOwners(
+    `killed ${where}, itself, the other or both: whole files, nothing left`,
+    async (t) => {
+      t.timeout(TIMEOUT_MS)
+      made.lane ??= openLane(WORLDS)
+      const lane = await made.lane
+      const { crashes, logs } = await lane.withWorld(async (world) => ({
+        crashes: await crashThrough(world, row, takeTurns),
+        logs: world.logs(),
+      }))
+      const bad = crashes.filter(({ findings }) => findings.length > 0)
+      if (bad.length > 0) t.log(logs.join('\n'))
+      t.deepEqual(bad, [])
+      t.true(crashes.length > 0, 'no point was met')
+      made.rows += 1
+      for (const { point } of crashes) points.add(`${side} ${point}`)
+    },
+  )
 }
 
 test.after.always('the lane is closed, and there were points enough', async (t) => {

@@ -1,4 +1,4 @@
-import { mountTest } from '../support/mount-namespace.ts'
+import { mountTestWithOwners } from '../support/mount-namespace.ts'
 import { openLane } from './lane.ts'
 import { describeTally, soak, WORLDS } from './soak.ts'
 
@@ -7,7 +7,7 @@ const CYCLES = 100
 const SEED = 1
 const TIMEOUT_MS = 1_800_000
 
-mountTest(
+mountTestWithOwners(
   `${CYCLES} random operations with a kill -9 in each leave whole, current files and nothing else`,
   async (t) => {
     t.timeout(TIMEOUT_MS)

@@ -1,14 +1,5 @@
-import { readFileSync } from 'node:fs'
 import test, { type ExecutionContext } from 'ava'
-import { enterOwnNamespace } from './own-namespace.ts'
-
-/** A user namespace may map one single id, and files cannot be given to any other then. */
-function hasManyIds(): boolean {
-  return ['uid_map', 'gid_map'].every((map) => {
-    const lines = readFileSync(`/proc/self/${map}`, 'utf8').trim().split('\n')
-    return lines.some((line) => Number(line.trim().split(/\s+/)[2]) > 65_535)
-  })
-}
+import { enterOwnNamespace, hasManyIds } from './own-namespace.ts'
 
 const mayMount = enterOwnNamespace()
 const mayOwn = mayMount && hasManyIds()

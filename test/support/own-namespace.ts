@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { bind, isSyscallError } from '../../src/syscalls/libc.ts'
 
 const CLONE_NEWNS = 0x20000
@@ -25,4 +26,12 @@ export function enterOwnNamespace(): boolean {
   }
   mount(null, '/', null, MS_REC | MS_PRIVATE, null)
   return true
+}
+
+/** A user namespace may map one single id, and files cannot be given to any other then. */
+export function hasManyIds(): boolean {
+  return ['uid_map', 'gid_map'].every((map) => {
+    const lines = readFileSync(`/proc/self/${map}`, 'utf8').trim().split('\n')
+    return lines.some((line) => Number(line.trim().split(/\s+/)[2]) > 65_535)
+  })
 }
