@@ -62,8 +62,10 @@ function readAuthorities(file: string, index: number): string {
     new LatchkeyError('InvalidRequest', `sources[${index}].caFile: ${file}: ${what}`)
   let pem: string
   try {
-    const { size } = statSync(file)
-    if (size > MAX_CA_BYTES) throw wrong(`larger than ${MAX_CA_BYTES} bytes`)
+    const stats = statSync(file)
+    // A pipe would be waited for without end.
+    if (!stats.isFile()) throw wrong('not a file')
+    if (stats.size > MAX_CA_BYTES) throw wrong(`larger than ${MAX_CA_BYTES} bytes`)
     pem = readFileSync(file, 'latin1')
   } catch (thrown) {
     if (thrown instanceof LatchkeyError) throw thrown
