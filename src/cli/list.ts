@@ -2,6 +2,7 @@ import type { CommandArgs } from './commands.ts'
 import { configFileOf } from './config-file.ts'
 import { askDaemon } from './daemon-call.ts'
 import { EXIT } from './output.ts'
+import { toJson } from './table.ts'
 import { viewOf, volumeTable, type VolumeView } from './volume-view.ts'
 
 /** Nothing is asked of anybody else for the answer. */
@@ -12,7 +13,7 @@ export async function runList({ flags, terminal }: CommandArgs): Promise<number>
   const answer = await askDaemon(configFileOf(flags), (client) => client.list(TIMEOUT_MS))
   const views = answer.volumes.map(viewOf).filter((view) => isChosen(view, flags))
   if (flags.get('output') === 'json') {
-    terminal.out(`${JSON.stringify({ volumes: views }, null, 2)}\n`)
+    terminal.out(`${toJson({ volumes: views })}\n`)
   } else if (views.length === 0) {
     terminal.out(
       answer.volumes.length === 0

@@ -1,6 +1,6 @@
 import { LatchkeyError } from '../core/errors.ts'
 import { describeError } from '../observability/describe-error.ts'
-import type { Screen } from './table.ts'
+import { printable, type Screen } from './table.ts'
 
 /** Where a command writes; a test looks at it. */
 export interface Terminal {
@@ -52,7 +52,7 @@ export function writeThrown(terminal: Terminal, thrown: unknown): void {
   writeError(terminal, ['unexpected', ...what].join('\n'), 'this is a bug; please report it')
 }
 
-/** Only the first line of a message may look like a message. */
+/** Only the first line of a message may look like a message; what else it holds is the other side's words. */
 function indented(text: string): string {
-  return text.trimEnd().replaceAll('\n', '\n  ')
+  return text.trimEnd().split('\n').map(printable).join('\n  ')
 }

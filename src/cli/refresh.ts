@@ -48,7 +48,8 @@ function lineOf({ volumeId, pod, ...outcome }: RefreshOutcome__Output, screen?: 
   const [word, tone] = verdict(outcome)
   const shown = screen?.isColoured === true ? coloured(word, tone) : word
   const why = outcome.reason === '' ? '' : `: ${oneLine(`${outcome.reason}: ${outcome.message}`)}`
-  return `${pod?.namespace ?? ''}/${pod?.name ?? ''} ${volumeId}: ${shown}${why}`
+  const name = oneLine(`${pod?.namespace ?? ''}/${pod?.name ?? ''} ${volumeId}`)
+  return `${name}: ${shown}${why}`
 }
 
 function verdict({

@@ -26,13 +26,14 @@ export function renderTable(
   screen?: Screen,
 ): string {
   const headCells = head.map((text): Cell => ({ text }))
+  const clean = rows.map((row) => row.map((cell) => ({ ...cell, text: oneLine(cell.text) })))
   const widths = head.map((_, column) =>
-    Math.max(...[headCells, ...rows].map((row) => row[column]?.text.length ?? 0)),
+    Math.max(...[headCells, ...clean].map((row) => row[column]?.text.length ?? 0)),
   )
   const before = widths.slice(0, -1).reduce((sum, width) => sum + width + GAP.length, 0)
   const left = (screen?.columns ?? Infinity) - before
   const lastChars = left < LEAST_LAST_CHARS ? Infinity : left
-  return [headCells, ...rows]
+  return [headCells, ...clean]
     .map((row) => {
       const cells = row.map((cell, column) => {
         const isLast = column === row.length - 1
@@ -51,9 +52,23 @@ export function coloured(text: string, tone: Tone | undefined): string {
   return `\u001b[${COLOURS[tone]}m${words}\u001b[0m${text.slice(words.length)}`
 }
 
-/** One line of what somebody else wrote: control characters could move a terminal's cursor. */
+/** JSON whose control characters are all escaped: JSON.stringify lets those above U+007E through. */
+export function toJson(value: unknown): string {
+  const text = JSON.stringify(value, null, 2)
+  return text.replace(
+    /[\x7f-\x9f]/g,
+    (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  )
+}
+
+/** One line of what somebody else wrote. */
 export function oneLine(text: string): string {
-  return text.replace(/[\p{Cc}\p{Cf}]+/gu, ' ').trim()
+  return printable(text).trim()
+}
+
+/** Without control characters, which could move a terminal's cursor. */
+export function printable(text: string): string {
+  return text.replace(/[\p{Cc}\p{Cf}]+/gu, ' ')
 }
 
 function cut(text: string, chars: number): string {

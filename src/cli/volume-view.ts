@@ -118,5 +118,6 @@ function orNull(text: string | undefined): string | null {
 }
 
 function time(ms: number): string | null {
-  return ms === 0 ? null : new Date(ms).toISOString()
+  const date = new Date(ms)
+  return ms === 0 || Number.isNaN(date.getTime()) ? null : date.toISOString()
 }

@@ -10,8 +10,8 @@ import { contentsMessage, type ShimStream } from './shim-stream.ts'
 import type { Contents, Stages } from './stages.ts'
 
 /**
- * Between two generations of one volume: each is written by the host side's one thread, and a Secret that
- * changes all the time must not keep it from everybody else's.
+ * Between two generations of one volume, and between two looks: a Secret that changes all the time, or is said to,
+ * must not keep the host side's one thread, the slots and the source from everybody else's.
  */
 const PACE_MS = 500
 
@@ -32,7 +32,7 @@ export class Delivery {
     versions: new Map(),
     immutable: new Set(),
   }
-  #sentAtMs = 0
+  #turnAtMs = 0
   #answer = Promise.withResolvers<Answer>()
 
   constructor(volume: VolumeRequest, on: Stages, log: Logger) {
@@ -69,17 +69,20 @@ export class Delivery {
   /** Another stream goes on, whose shim shows `digest`. */
   resume(digest: Buffer): void {
     this.#shown = digest
-    this.#sentAtMs = 0
+    this.#turnAtMs = 0
   }
 
-  /** Waits until the volume may be written again. */
-  async pace(signal: AbortSignal): Promise<void> {
-    const waitMs = this.#sentAtMs + PACE_MS - this.#on.clock.now()
-    if (waitMs > 0) await sleep(this.#on.clock, waitMs, signal)
+  /** Waits until the volume may be looked at again. */
+  async takeTurn(signal: AbortSignal): Promise<void> {
+    const { clock } = this.#on
+    const waitMs = this.#turnAtMs + PACE_MS - clock.now()
+    if (waitMs > 0) await sleep(clock, waitMs, signal)
+    this.#turnAtMs = clock.now()
   }
 
-  /** Throws: InvalidRequest where nobody waits for this answer. */
+  /** An answer that came too late is nobody's. Throws: InvalidRequest for a generation that was never sent. */
   hear(generation: number, answer: Answer): void {
+    if (generation < this.#generation) return
     if (generation !== this.#generation) {
       throw new LatchkeyError('InvalidRequest', `no generation ${generation} is unanswered`)
     }
@@ -102,7 +105,7 @@ export class Delivery {
       const { volumeId, pod } = this.#volume
       this.#on.budget.hold(volumeId, pod.namespace, memoryOf(contents.files))
       this.#generation += 1
-      this.#sentAtMs = this.#on.clock.now()
+      this.#turnAtMs = this.#on.clock.now()
       this.#sent = [contents.digest, ...this.#sent].slice(0, 2)
       this.#answer = Promise.withResolvers()
       await stream.send(contentsMessage(this.#generation, contents.files, contents.digest))

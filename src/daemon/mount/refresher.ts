@@ -108,7 +108,7 @@ export class Refresher {
         const waitMs = this.#staleness === undefined ? IDLE_MS : backoff.nextMs()
         const isNews = await changes.next(waitMs, signal)
         if (!isNews && this.#staleness === undefined) continue
-        await delivery.pace(signal)
+        await delivery.takeTurn(signal)
         if (await this.#refresh(shim, signal)) backoff.reset()
       }
     } finally {

@@ -1,9 +1,10 @@
+import { Backoff } from '../../core/backoff.ts'
+import { sleep } from '../../core/clock.ts'
 import { rejectOnAbort } from '../../core/deadline.ts'
 import { isTransient, LatchkeyError } from '../../core/errors.ts'
 import type { VolumeRequest } from '../../core/types.ts'
 import type { Logger } from '../../observability/log.ts'
 import type { Tokens__Output } from '../../wire/gen/latchkey/mount/v1/Tokens.ts'
-import type { PodLife } from '../identity/witness.ts'
 import type { Workload } from '../identity/workload.ts'
 import type { Holdings } from '../refresh/holdings.ts'
 import type { Item } from '../sources/item.ts'
@@ -15,6 +16,8 @@ import { Refresher, type Refreshed, type Staleness } from './refresher.ts'
 import type { Shim } from './shim.ts'
 import type { ShimStream } from './shim-stream.ts'
 import type { Contents, Stages } from './stages.ts'
+
+const REVIEW_RETRY = { firstMs: 1_000, maxMs: 60_000 }
 
 /** Unmounted was the shim's last word, or there was none. */
 export type StreamEnd = 'unmounted' | 'broken'
@@ -43,6 +46,7 @@ export class Session {
   readonly #refresher: Refresher
   #displaced = new AbortController()
   #isJudging = false
+  #renewing = new AbortController()
 
   constructor(volume: VolumeRequest, wanted: Wanted, on: Stages) {
     const { workload, items, holdings } = wanted
@@ -142,42 +146,57 @@ export class Session {
       if (unmounted) return 'unmounted'
       if (committed) this.#delivery.hear(committed.generation, { committed: true })
       else if (failed) this.#delivery.hear(failed.generation, { failed })
-      else if (tokens) await this.#renew(tokens, signal)
+      else if (tokens) void this.#renew(tokens, signal)
       else if (noted) shim.note()
-      else if (unattended) void this.#judge(shim.stream, signal)
+      else if (unattended) void this.#judge(shim.stream)
       else throw new LatchkeyError('InvalidRequest', 'Open or Resume may only come first')
     }
   }
 
   /**
-   * Newer tokens count once they are reviewed. Refused, they change nothing. Where nobody could review
-   * them the stream ends, and the shim opens it again with them.
+   * Newer tokens count once they are reviewed, beside everything else; newer ones still take their place. Refused,
+   * they change nothing. Where nobody can review them they are tried again, for the shim says them only once.
    */
-  async #renew(message: Tokens__Output, signal: AbortSignal): Promise<void> {
+  async #renew(message: Tokens__Output, stream: AbortSignal): Promise<void> {
     const tokens = parseTokens(message.tokens)
+    this.#renewing.abort(new LatchkeyError('OperationPending', 'there are newer tokens'))
+    this.#renewing = new AbortController()
+    const signal = AbortSignal.any([stream, this.#renewing.signal])
     try {
-      const renewed = { ...this.volume, tokens }
-      const review = (): Promise<Workload> => this.#on.authenticate(renewed, signal)
-      const workload = await this.#on.slots.run(signal, review)
+      const workload = await this.#review({ ...this.volume, tokens }, signal)
+      signal.throwIfAborted()
       this.#credentials.replace(workload)
       this.holdings?.offer(workload)
       this.#refresher.retry()
     } catch (thrown) {
       for (const { token } of tokens) token.wipe()
+      if (signal.aborted) return
       const error = LatchkeyError.from(thrown)
-      if (signal.aborted || isTransient(error.reason)) throw thrown
       this.#log.warn({ err: error, reason: error.reason }, 'newer tokens refused')
     }
   }
 
+  /** Throws: what is not transient · the signal's reason. */
+  async #review(request: VolumeRequest, signal: AbortSignal): Promise<Workload> {
+    const { authenticate, slots, clock } = this.#on
+    const backoff = new Backoff(REVIEW_RETRY)
+    for (;;) {
+      try {
+        return await slots.run(signal, () => authenticate(request, signal))
+      } catch (thrown) {
+        if (signal.aborted || !isTransient(LatchkeyError.from(thrown).reason)) throw thrown
+        await sleep(clock, backoff.nextMs(), signal)
+      }
+    }
+  }
+
   /** kubelet stays away: what does the API server say of the pod? One question at a time; never rejects. */
-  async #judge(stream: ShimStream, signal: AbortSignal): Promise<void> {
+  async #judge(stream: ShimStream): Promise<void> {
     if (this.#isJudging) return
     this.#isJudging = true
     try {
-      const ask = (): Promise<PodLife> => this.#on.askForPod(this.#credentials.workload, signal)
-      const life = await this.#on.slots.run(signal, ask)
-      await stream.send({ verdict: { pod: life } })
+      const pod = await this.#on.askForPod(this.#credentials.workload)
+      await stream.send({ verdict: { pod } })
     } catch {
       // No verdict: the shim asks again.
     } finally {

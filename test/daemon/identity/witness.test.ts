@@ -7,8 +7,6 @@ import { FakeClock } from '../../support/fake-clock.ts'
 import { apiToken, AUDIENCE, NOW_MS, ourToken, requestOf, statusOf } from './pod-world.ts'
 import { SERVICE_ACCOUNT_UID } from './pod-tokens.ts'
 
-const signal = new AbortController().signal
-
 function workloadWith(tokens: Workload['tokens']): Workload {
   const { pod } = requestOf()
   return { pod, serviceAccountUid: SERVICE_ACCOUNT_UID, expiresAtMs: NOW_MS + 600_000, tokens }
@@ -45,19 +43,19 @@ const ANSWERS = [
 for (const [what, status, life] of ANSWERS) {
   test(`${what} means ${life}`, async (t) => {
     const { ask, asked } = witness(() => Promise.resolve(status))
-    t.is(await ask(WORKLOAD, signal), life)
+    t.is(await ask(WORKLOAD), life)
     t.deepEqual(asked, [[AUDIENCE]])
   })
 }
 
 test('an API server that cannot be asked is no witness', async (t) => {
   const { ask } = witness(() => Promise.reject(new LatchkeyError('KubeUnavailable', 'away')))
-  t.is(await ask(WORKLOAD, signal), 'POD_UNKNOWN')
+  t.is(await ask(WORKLOAD), 'POD_UNKNOWN')
 })
 
 test('an API server that does not answer is no witness', async (t) => {
   const { ask, clock } = witness(() => new Promise(() => undefined))
-  const asking = ask(WORKLOAD, signal)
+  const asking = ask(WORKLOAD)
   await clock.advance(10_000)
   t.is(await asking, 'POD_UNKNOWN')
 })
@@ -65,12 +63,38 @@ test('an API server that does not answer is no witness', async (t) => {
 test('a token that has expired is not shown to the API server', async (t) => {
   const { ask, asked, clock } = witness(() => Promise.resolve(statusOf()))
   await clock.advance(600_000)
-  t.is(await ask(WORKLOAD, signal), 'POD_UNKNOWN')
+  t.is(await ask(WORKLOAD), 'POD_UNKNOWN')
   t.deepEqual(asked, [])
 })
 
 test('without a token for our audience there is nothing to ask with', async (t) => {
   const { ask, asked } = witness(() => Promise.resolve(statusOf()))
-  t.is(await ask(workloadWith(new Map([['', apiToken()]])), signal), 'POD_UNKNOWN')
+  t.is(await ask(workloadWith(new Map([['', apiToken()]]))), 'POD_UNKNOWN')
   t.deepEqual(asked, [])
+})
+
+test('all volumes of a pod share one question, for a moment', async (t) => {
+  const { ask, asked, clock } = witness(() => Promise.resolve(statusOf()))
+  const lives = await Promise.all(Array.from({ length: 500 }, () => ask(WORKLOAD)))
+  t.deepEqual(new Set(lives), new Set(['POD_ALIVE']))
+  t.is(asked.length, 1)
+  await clock.advance(15_000)
+  await ask(WORKLOAD)
+  t.is(asked.length, 2)
+})
+
+test('another pod’s token is another question', async (t) => {
+  const { ask, asked } = witness(() => Promise.resolve(statusOf()))
+  const other = workloadWith(new Map([[AUDIENCE, ourToken({ podName: 'api-1' })]]))
+  await Promise.all([ask(WORKLOAD), ask(other)])
+  t.is(asked.length, 2)
+})
+
+test('more questions than the API server answers are left unanswered', async (t) => {
+  const { ask } = witness(() => new Promise(() => undefined))
+  const names = Array.from({ length: 300 }, (_, pod) => `api-${pod}`)
+  const asking = names.map((podName) =>
+    ask(workloadWith(new Map([[AUDIENCE, ourToken({ podName })]]))),
+  )
+  t.is(await asking[299], 'POD_UNKNOWN')
 })
