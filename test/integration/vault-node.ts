@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { ExecutionContext } from 'ava'
 import type { Config, VaultConfig } from '../../src/config/config.ts'
@@ -31,6 +31,12 @@ export const DRIVER_FOR_VAULT: CsiDriver = {
   tokenRequests: [...LATCHKEY_DRIVER.tokenRequests, { audience: 'vault', expirationSeconds: 600 }],
 }
 
+export interface VaultNodeOptions {
+  readonly driver?: CsiDriver
+  /** Whether Vault is spoken to in clear, and whether its authority is believed. Default: none, in clear. */
+  readonly tls?: 'none' | 'by caFile' | 'by nobody'
+}
+
 /** Both sides over real sockets with a cluster in memory, and a Vault beside it that trusts its tokens. */
 export class VaultNode {
   readonly lines: string[] = []
@@ -49,8 +55,12 @@ export class VaultNode {
     this.database = new Database(vault.sessions, MINUTE_MS, 10 * MINUTE_MS)
   }
 
-  static async start(t: ExecutionContext, driver = DRIVER_FOR_VAULT): Promise<VaultNode> {
+  static async start(t: ExecutionContext, options: VaultNodeOptions = {}): Promise<VaultNode> {
+    const { driver = DRIVER_FOR_VAULT, tls = 'none' } = options
+    const { authorityPem, identity } = await pki
     const folder = mkdtempSync('/tmp/lk-')
+    const caFile = join(folder, 'vault-ca.pem')
+    writeFileSync(caFile, authorityPem)
     const retry = { firstMs: 50, maxMs: 400, factor: 2 }
     const kubelet = { syncIntervalMs: 200, retry, csiDrivers: [driver] }
     const cluster = await startMinicluster({ root: folder, pki: await pki, kubelet })
@@ -58,6 +68,7 @@ export class VaultNode {
     const vault = await VaultDouble.start({
       clock: systemClock,
       checkJwt: (jwt) => checkJwt(jwt, tokens),
+      ...(tls === 'none' ? {} : { tls: identity }),
     })
     const config = {
       ...loadConfig({}),
@@ -65,7 +76,7 @@ export class VaultNode {
       sockets: { mount: join(folder, 'm/mount.sock') },
       http: { address: '127.0.0.1', port: 0 },
       refresh: { intervalMs: 300 },
-      sources: [sourceAt(vault.address)],
+      sources: [sourceAt(vault.address, tls === 'by caFile' ? caFile : undefined)],
     }
     const node = new VaultNode(cluster, vault, config)
     node.#furnish()
@@ -190,12 +201,12 @@ export class VaultNode {
   }
 }
 
-function sourceAt(address: string): VaultConfig {
+function sourceAt(address: string, caFile: string | undefined): VaultConfig {
   return {
     kind: 'vault',
     name: 'vault-prod',
     address,
-    caFile: undefined,
+    caFile,
     serverName: undefined,
     namespace: undefined,
     auth: { method: 'jwt', mount: 'jwt', role: 'shop', audience: 'vault' },

@@ -50,10 +50,23 @@ test('a Secret of the cluster and one of a Vault lie in one volume', async (t) =
 })
 
 test('without a token for the Vault a pod is told the line that the CSIDriver lacks', async (t) => {
-  const node = await VaultNode.start(t, LATCHKEY_DRIVER)
+  const node = await VaultNode.start(t, { driver: LATCHKEY_DRIVER })
   const message = await node.untilRefused(node.addPod('api-0', TOKEN), /TokenMissing/)
   t.true(message.includes('add `- audience: "vault"` to spec.tokenRequests of the CSIDriver'))
   t.is(node.vault.audit.length, 0, 'nothing was sent to the Vault')
+})
+
+test('a Vault with a certificate of a private authority is believed by its caFile', async (t) => {
+  const node = await VaultNode.start(t, { tls: 'by caFile' })
+  const pod = await node.runPod('api-0', TOKEN)
+  t.is(await node.read(pod, 'api-token'), 'one')
+})
+
+test('without the caFile nothing is said to it', async (t) => {
+  const node = await VaultNode.start(t, { tls: 'by nobody' })
+  const message = await node.untilRefused(node.addPod('api-0', TOKEN), /SourceUnavailable/)
+  t.regex(message, /caFile/)
+  t.is(node.vault.audit.length, 0)
 })
 
 test('what the policy leaves out is denied with path and role', async (t) => {
