@@ -137,9 +137,8 @@ export class VolumeKeeper {
 
   /** Has the daemon ask after the pod, where a stream is open; the answer goes to `attendance`. */
   askForPod(): void {
-    if (this.#stream === undefined) return
     this.attendance.noteQuestion()
-    this.#stream.send(unattendedMessage()).catch(() => undefined)
+    this.#stream?.send(unattendedMessage()).catch(() => undefined)
   }
 
   /** From here on nothing is written; a publish that still waits is answered with `why`. */

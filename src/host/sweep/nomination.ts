@@ -13,6 +13,8 @@ export interface Sighting {
   readonly visits: number
   readonly isRecordGone: boolean
   readonly isPodGone: boolean
+  /** See Attendance. */
+  readonly answersMissing: number
 }
 
 /** What the looks so far come to. */
@@ -22,6 +24,9 @@ export interface Course {
   readonly visitedMs: number
   /** When the daemon was last asked after the pod. */
   readonly askedMs: number | undefined
+  readonly answersMissing: number
+  /** A process of the pod was seen, be it gone since. */
+  readonly hasLived: boolean
   /** Since when each witness has said so, look by look. */
   readonly since: Readonly<Partial<Record<Witness, number>>>
 }
@@ -32,6 +37,12 @@ const UNATTENDED_MS = 150_000
 /** The daemon's token for the pod lives on for minutes only, and with it ends what the API server can tell. */
 const ASK_AGAIN_MS = 30_000
 
+/**
+ * kubelet gives a runtime 4 minutes for a pod's sandbox (twice its runtimeRequestTimeout) and comes by again only
+ * before the next try, some 15 s later. Until the sandbox is there, a pod that starts looks like one that has ended.
+ */
+const START_MS = 300_000
+
 /** A visit of kubelet's ends every nomination; one that is still said afterwards begins anew. */
 export function follow(before: Course | undefined, seen: Sighting, nowMs: number): Course {
   const known = before?.visits === seen.visits ? before : undefined
@@ -41,6 +52,8 @@ export function follow(before: Course | undefined, seen: Sighting, nowMs: number
     visits: seen.visits,
     visitedMs: known?.visitedMs ?? nowMs,
     askedMs: known?.askedMs,
+    answersMissing: seen.answersMissing,
+    hasLived: before?.hasLived ?? false,
     since: {
       ...since('kubelet_record', seen.isRecordGone),
       ...since('api_server', seen.isPodGone),
@@ -61,14 +74,26 @@ export function isQuestionDue(course: Course, nowMs: number): boolean {
   return askedMs === undefined || nowMs - askedMs >= ASK_AGAIN_MS
 }
 
-/** The witness that has said so for longest; undefined: nobody does. */
-export function nominatedBy({ since }: Course): Witness | undefined {
-  return WITNESSES.filter((witness) => since[witness] !== undefined).toSorted(
-    (a, b) => (since[a] ?? 0) - (since[b] ?? 0),
+/** The witness on whose word the files would go first; undefined: nobody says so. */
+export function nominatedBy(course: Course, graceMs: number, nowMs: number): Witness | undefined {
+  const waitMs = (witness: Witness): number => nomineeWaitMs(course, witness, graceMs, nowMs)
+  return WITNESSES.filter((witness) => course.since[witness] !== undefined).toSorted(
+    (a, b) => waitMs(a) - waitMs(b),
   )[0]
 }
 
-/** How long that witness has said so without a break. */
-export function nominatedMs(course: Course, witness: Witness, nowMs: number): number {
-  return nowMs - (course.since[witness] ?? nowMs)
+/**
+ * How long that witness has to go on saying so until its word is enough; 0 or less: it is. The API server errs, so
+ * it is asked more than once, and of a pod that no process was seen of it is not believed while that may be starting.
+ */
+export function nomineeWaitMs(
+  course: Course,
+  witness: Witness,
+  graceMs: number,
+  nowMs: number,
+): number {
+  const waitMs = graceMs - (nowMs - (course.since[witness] ?? nowMs))
+  if (witness === 'kubelet_record') return waitMs
+  const startMs = course.hasLived ? 0 : START_MS - (nowMs - course.visitedMs)
+  return Math.max(waitMs, startMs, course.answersMissing * ASK_AGAIN_MS)
 }

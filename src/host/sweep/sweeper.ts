@@ -11,11 +11,11 @@ import {
   follow,
   isQuestionDue,
   nominatedBy,
-  nominatedMs,
+  nomineeWaitMs,
   unattendedMs,
   type Course,
 } from './nomination.ts'
-import type { PodCgroups } from './pod-cgroups.ts'
+import type { PodCgroups, PodLife } from './pod-cgroups.ts'
 
 export interface SweeperParts {
   readonly volumes: Volumes
@@ -39,12 +39,14 @@ interface Nominee {
   readonly keeper: VolumeKeeper
   readonly course: Course
   readonly witness: Witness
+  readonly life: PodLife
 }
 
 /**
  * Looks after volumes whose pod has ended without an unpublish: deleted by force, or forgotten by kubelet.
  * Two witnesses nominate, kubelet's own record and the API server; the files go only when one of them has
  * said so for the whole grace time and the kernel shows no process of the pod. Without that proof they stay.
+ * Of each pod one living process is looked for from the start: one that has none yet is no pod that has ended.
  */
 export class Sweeper {
   readonly #parts: SweeperParts
@@ -107,27 +109,38 @@ export class Sweeper {
   }
 
   async #look(keeper: VolumeKeeper, nowMs: number): Promise<Course> {
-    const { visits, isPodGone } = keeper.attendance
     const isRecordGone = await this.#parts.isRecordGone(keeper.volume)
-    const course = follow(this.#courses.get(keeper), { visits, isPodGone, isRecordGone }, nowMs)
+    const see = (): Course => {
+      const { visits, isPodGone, answersMissing } = keeper.attendance
+      const seen = { visits, isPodGone, answersMissing, isRecordGone }
+      return follow(this.#courses.get(keeper), seen, nowMs)
+    }
+    const course = see()
     if (!isQuestionDue(course, nowMs)) return course
     keeper.askForPod()
-    return { ...course, askedMs: nowMs }
+    // With a question older answers may lapse.
+    return { ...see(), askedMs: nowMs }
   }
 
   async #judge(
-    courses: ReadonlyMap<VolumeKeeper, Course>,
+    courses: Map<VolumeKeeper, Course>,
     nowMs: number,
   ): Promise<ReadonlyMap<string, Finding>> {
     const findings = new Map<string, Finding>()
     let cgroups: PodCgroups | undefined
     for (const [keeper, course] of courses) {
-      const witness = nominatedBy(course)
+      const witness = nominatedBy(course, this.#parts.graceMs, nowMs)
       const awayMs = unattendedMs(course, nowMs)
       const { volumeId } = keeper.volume
-      if (witness !== undefined) {
+      let life: PodLife | undefined
+      if (witness !== undefined || !course.hasLived) {
         cgroups ??= await this.#parts.readPodCgroups()
-        const finding = await this.#sweepNominee({ keeper, course, witness }, cgroups, nowMs)
+        life = await cgroups.lifeOf(this.#podUidOf(keeper.volume))
+        if (life.is === 'alive') courses.set(keeper, { ...course, hasLived: true })
+      }
+      if (witness !== undefined && cgroups !== undefined && life !== undefined) {
+        const nominee = { keeper, course, witness, life }
+        const finding = await this.#sweepNominee(nominee, cgroups, nowMs)
         if (finding !== undefined) findings.set(volumeId, finding)
       } else if (awayMs > 0) findings.set(volumeId, findingOfAbsence(awayMs))
     }
@@ -140,10 +153,9 @@ export class Sweeper {
     cgroups: PodCgroups,
     nowMs: number,
   ): Promise<Finding | undefined> {
-    const { keeper, course, witness } = nominee
+    const { keeper, course, witness, life } = nominee
     const { volumeId } = keeper.volume
-    const waitMs = this.#parts.graceMs - nominatedMs(course, witness, nowMs)
-    const life = await cgroups.lifeOf(this.#podUidOf(keeper.volume))
+    const waitMs = nomineeWaitMs(course, witness, this.#parts.graceMs, nowMs)
     if (waitMs > 0 || life.is !== 'empty') return findingOf(witness, life, waitMs)
     try {
       const mayGo = (): Promise<boolean> => this.#isStillDue(nominee, cgroups)
@@ -161,7 +173,9 @@ export class Sweeper {
     const { attendance, volume } = keeper
     if (this.#stopped.signal.aborted || attendance.visits !== course.visits) return false
     const stillSays =
-      witness === 'api_server' ? attendance.isPodGone : await this.#parts.isRecordGone(volume)
+      witness === 'api_server'
+        ? attendance.answersMissing === 0
+        : await this.#parts.isRecordGone(volume)
     if (!stillSays) return false
     return (await cgroups.lifeOf(this.#podUidOf(volume))).is === 'empty'
   }

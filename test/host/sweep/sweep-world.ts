@@ -14,14 +14,36 @@ export const ROUND_MS = 10_000
 /** After this long without a visit the daemon is asked. */
 export const UNATTENDED_MS = 150_000
 
+/** A pod of which no process was ever seen may be starting for so long. */
+export const START_MS = 300_000
+
 export const EMPTY: PodLife = { is: 'empty' }
 export const ALIVE: PodLife = { is: 'alive', processes: 2 }
 export const UNPROVEN: PodLife = { is: 'unknown', why: 'this host cannot see its own cgroup' }
 
+type Verdict = 'POD_ALIVE' | 'POD_GONE' | 'POD_UNKNOWN'
+
+/** Answers every question after the pod in the same way, once a test has said how. */
+class AskedDaemon extends ScriptedDaemon {
+  verdict: Verdict | undefined
+
+  override mount(signal: AbortSignal): ScriptedStream {
+    const stream = super.mount(signal)
+    const send = stream.send.bind(stream)
+    stream.send = (message) => {
+      if (message.unattended != null && this.verdict !== undefined) {
+        stream.say({ verdict: { pod: this.verdict } })
+      }
+      return send(message)
+    }
+    return stream
+  }
+}
+
 /** One volume of one pod, its witnesses and its processes as a test wants them. */
 export class SweepWorld {
   readonly store: MemoryStore
-  readonly daemon = new ScriptedDaemon()
+  readonly daemon = new AskedDaemon()
   readonly clock = new FakeClock()
   readonly metrics: HostMetrics = createHostMetrics({ version: 'test' })
   readonly lines: string[] = []
@@ -29,8 +51,12 @@ export class SweepWorld {
   readonly sweeper: Sweeper
   isRecordGone = false
   life: PodLife = EMPTY
+  /** What the first look shows: by then most pods run. */
+  firstLife: PodLife = ALIVE
+  #looks = 0
   /** Asked in place of `life`, where a test counts or changes what is asked. */
-  lifeOf: () => PodLife | Promise<PodLife> = () => this.life
+  lifeOf: () => PodLife | Promise<PodLife> = () =>
+    this.#looks++ === 0 ? this.firstLife : this.life
 
   constructor(t: ExecutionContext, store = new MemoryStore()) {
     this.store = store
@@ -113,14 +139,15 @@ export class SweepWorld {
       .filter((message) => message.unattended != null).length
   }
 
-  /** Plays kubelet staying away until the daemon is asked, and the daemon's answer. */
-  async askedAndToldThat(pod: 'POD_ALIVE' | 'POD_GONE' | 'POD_UNKNOWN'): Promise<void> {
+  /** Plays kubelet staying away until the daemon is asked, and its answer to this question and those to come. */
+  async askedAndToldThat(pod: Verdict): Promise<void> {
+    this.daemon.verdict = pod
     await this.clock.advance(UNATTENDED_MS + ROUND_MS)
-    this.say(pod)
-    await this.clock.advance(0)
   }
 
-  say(pod: 'POD_ALIVE' | 'POD_GONE' | 'POD_UNKNOWN'): void {
+  /** Unasked, and to every question from now on. */
+  say(pod: Verdict): void {
+    this.daemon.verdict = pod
     this.stream.say({ verdict: { pod } })
   }
 

@@ -7,12 +7,14 @@ import {
   EMPTY,
   GRACE_MS,
   ROUND_MS,
+  START_MS,
   SweepWorld,
   UNATTENDED_MS,
   UNPROVEN,
 } from './sweep-world.ts'
 
 const HOUR_MS = 60 * 60_000
+const ASK_MS = 30_000
 /** What a volume may outlive the last process of its pod by. */
 const LIMIT_MS = GRACE_MS + 60_000
 
@@ -93,7 +95,7 @@ for (const witness of ['kubelet_record', 'api_server'] as const) {
       return ALIVE
     }
     await nominated(on)
-    await on.clock.advance(LIMIT_MS)
+    await on.clock.advance(LIMIT_MS + START_MS)
     t.true(lastLooks > 0)
     t.true(on.isMounted)
     t.is(await on.swept(witness), 0)
@@ -134,13 +136,126 @@ for (const pod of ['POD_ALIVE', 'POD_UNKNOWN'] as const) {
   })
 }
 
-test('a verdict of POD_UNKNOWN leaves a nomination as it is', async (t) => {
+for (const [count, answers] of [
+  [1, 'one POD_GONE'],
+  [2, 'two POD_GONE'],
+] as const) {
+  test(`${answers} and nothing but POD_UNKNOWN afterwards takes no files away`, async (t) => {
+    const on = await SweepWorld.published(t)
+    await on.askedAndToldThat('POD_GONE')
+    await on.clock.advance((count - 1) * ASK_MS)
+    on.daemon.verdict = 'POD_UNKNOWN'
+    await on.clock.advance(2 * ROUND_MS)
+    t.is(on.finding?.state, 'ending')
+    await on.clock.advance(HOUR_MS)
+    t.true(on.isMounted)
+    t.is(on.finding?.state, 'mounted')
+    // What was said an hour ago is not counted in with what is said now.
+    on.daemon.verdict = 'POD_GONE'
+    await on.clock.advance(ASK_MS)
+    on.daemon.verdict = 'POD_UNKNOWN'
+    await on.clock.advance(HOUR_MS)
+    t.true(on.isMounted)
+  })
+}
+
+test('one POD_GONE takes no files away when the daemon goes as well', async (t) => {
   const on = await SweepWorld.published(t)
   await on.askedAndToldThat('POD_GONE')
-  await on.clock.advance(GRACE_MS / 2)
-  on.say('POD_UNKNOWN')
-  await on.clock.advance(GRACE_MS / 2 + ROUND_MS)
+  on.daemon.isAway = true
+  on.stream.refuse('DaemonUnavailable', 'killed')
+  await on.clock.advance(HOUR_MS)
+  t.true(on.isMounted)
+  t.is(on.finding?.state, 'mounted')
+})
+
+test('a POD_UNKNOWN in between does not undo what was said before and after it', async (t) => {
+  const on = await SweepWorld.published(t)
+  await on.askedAndToldThat('POD_GONE')
+  on.daemon.verdict = 'POD_UNKNOWN'
+  await on.clock.advance(ASK_MS)
+  on.daemon.verdict = 'POD_GONE'
+  await on.clock.advance(ASK_MS + 2 * ROUND_MS)
+  t.true(on.isMounted)
+  await on.clock.advance(2 * ROUND_MS)
   t.false(on.isMounted)
+})
+
+test('a POD_GONE that was said three times stands when the token has expired', async (t) => {
+  const on = await SweepWorld.published(t)
+  on.life = ALIVE
+  await on.askedAndToldThat('POD_GONE')
+  await on.clock.advance(2 * ASK_MS)
+  on.daemon.verdict = 'POD_UNKNOWN'
+  await on.clock.advance(HOUR_MS)
+  t.is(on.finding?.state, 'ending')
+  on.life = EMPTY
+  await on.clock.advance(LIMIT_MS)
+  t.false(on.isMounted)
+})
+
+test('answers to one question count as one', async (t) => {
+  const on = await SweepWorld.published(t)
+  await on.askedAndToldThat('POD_GONE')
+  for (let more = 0; more < 5; more += 1) on.say('POD_GONE')
+  on.daemon.verdict = 'POD_UNKNOWN'
+  await on.clock.advance(HOUR_MS)
+  t.true(on.isMounted)
+})
+
+test('a pod that never had a process may be starting: its files stay five minutes after kubelet', async (t) => {
+  const on = await SweepWorld.published(t)
+  on.firstLife = EMPTY
+  await on.askedAndToldThat('POD_GONE')
+  // kubelet was known to be here with the first round, and waits for a runtime that may take 4 minutes.
+  await on.clock.advance(START_MS - UNATTENDED_MS - ROUND_MS)
+  t.true(on.isMounted)
+  t.is(on.finding?.state, 'ending')
+  await on.clock.advance(2 * ROUND_MS)
+  t.false(on.isMounted)
+})
+
+test('a start that takes long keeps its files once there is a process, whatever is said', async (t) => {
+  const on = await SweepWorld.published(t)
+  on.firstLife = EMPTY
+  await on.askedAndToldThat('POD_GONE')
+  await on.clock.advance(START_MS - UNATTENDED_MS - 2 * ROUND_MS)
+  on.life = ALIVE
+  await on.clock.advance(HOUR_MS)
+  t.true(on.isMounted)
+  on.life = EMPTY
+  await on.clock.advance(LIMIT_MS)
+  t.false(on.isMounted)
+})
+
+test('a process that was seen before kubelet last came by was seen', async (t) => {
+  const on = await SweepWorld.published(t)
+  await on.clock.advance(2 * ROUND_MS)
+  await on.republish()
+  await on.askedAndToldThat('POD_GONE')
+  await on.clock.advance(LIMIT_MS)
+  t.false(on.isMounted)
+})
+
+test('a pod that lives is not looked at again until somebody says that it has ended', async (t) => {
+  const on = await SweepWorld.published(t)
+  let looks = 0
+  on.lifeOf = () => {
+    looks += 1
+    return looks < 3 ? EMPTY : ALIVE
+  }
+  await on.clock.advance(10 * ROUND_MS)
+  t.is(looks, 3)
+})
+
+test('a record that is lost does not wait for a pod that never had a process', async (t) => {
+  const on = await SweepWorld.published(t)
+  on.firstLife = EMPTY
+  await on.askedAndToldThat('POD_GONE')
+  on.isRecordGone = true
+  await on.clock.advance(GRACE_MS + 2 * ROUND_MS)
+  t.false(on.isMounted)
+  t.is(await on.swept('kubelet_record'), 1)
 })
 
 test('a verdict that flaps never takes files away', async (t) => {
