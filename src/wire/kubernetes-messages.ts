@@ -35,6 +35,7 @@ const MAGIC = Buffer.from('k8s\0')
 const root = new protobuf.Root().loadSync(join(PROTO_FOLDER, 'kubernetes/v1/secret.proto'))
 const unknownType = root.lookupType('kubernetes.v1.Unknown')
 const secretType = root.lookupType('kubernetes.v1.Secret')
+const dataField = secretType.fields['data']?.id
 const statusType = root.lookupType('kubernetes.v1.Status')
 
 /** Each decode throws where the bytes are no such message; what it throws may quote them. */
@@ -45,6 +46,18 @@ export function decodeUnknown(body: Buffer): UnknownObject {
 
 export function decodeSecret(raw: Buffer): SecretObject {
   return decode(secretType, raw) as SecretObject
+}
+
+/** How many entries `decodeSecret` would make objects of; throws as it does. */
+export function countSecretEntries(raw: Buffer): number {
+  const reader = protobuf.Reader.create(raw)
+  let count = 0
+  while (reader.pos < reader.len) {
+    const tag = reader.uint32()
+    if (tag >>> 3 === dataField) count += 1
+    reader.skipType(tag & 7)
+  }
+  return count
 }
 
 export function decodeStatus(raw: Buffer): StatusObject {

@@ -63,6 +63,22 @@ test('a Secret of 1 MiB comes whole, and each value may be wiped without harm to
   t.true(secret.data.get('second')?.use((bytes) => bytes.equals(data.second)))
 })
 
+test('a Secret of more entries than anybody can use is refused, with what to do', async (t) => {
+  const dataOf = (count: number) =>
+    Object.fromEntries(Array.from({ length: count }, (_, index) => [`k${index}`, Buffer.alloc(0)]))
+  let count = 4_096
+  const { client } = await serve(t, (_call, answer) => {
+    answer.send(200, PROTOBUF, secretBytes({ data: dataOf(count) }))
+  })
+  const secret = await client.readSecret(DB, podToken(), never())
+  t.is(secret.data.size, 4_096)
+  for (count of [4_097, 10_000]) {
+    const why = `^Secret "db" has ${count} entries, 4096 are allowed: split it into several Secrets$`
+    const read = client.readSecret(DB, podToken(), never())
+    await assertFails(t, read, 'PayloadTooLarge', new RegExp(why))
+  }
+})
+
 test('names that are no names are refused before anything is sent', async (t) => {
   const { client, server } = await serve(t, () => undefined)
   for (const name of [
