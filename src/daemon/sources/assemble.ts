@@ -33,12 +33,7 @@ export function assembleFiles(
   fsGroup: number | undefined,
 ): readonly VolumeFile[] {
   const placed = items.flatMap((item, index) => place(item, index, values.get(secretKeyOf(item))))
-  if (placed.length > MAX_VOLUME_FILES) {
-    throw new LatchkeyError(
-      'PayloadTooLarge',
-      `the volume would have ${placed.length} files, ${MAX_VOLUME_FILES} are allowed; name single keys in items`,
-    )
-  }
+  refuseCrowded(placed.length)
   refuseOversized(placed.reduce((sum, { data }) => sum + data.length, 0))
   refuseCollisions(placed)
   return placed.map(({ path, mode, data }) => ({
@@ -47,6 +42,15 @@ export function assembleFiles(
     mode: fsGroup === undefined ? mode : mode | GROUP_READ,
     ownerUid: 0,
   }))
+}
+
+/** Throws: PayloadTooLarge. */
+export function refuseCrowded(volumeFiles: number): void {
+  if (volumeFiles <= MAX_VOLUME_FILES) return
+  throw new LatchkeyError(
+    'PayloadTooLarge',
+    `the volume would have ${volumeFiles} files or more, ${MAX_VOLUME_FILES} are allowed; name single keys in items`,
+  )
 }
 
 /** Throws: PayloadTooLarge. */

@@ -3,7 +3,7 @@ import { LatchkeyError } from '../../core/errors.ts'
 import type { SecretBytes } from '../../core/secret-bytes.ts'
 import type { VolumeFile } from '../../core/types.ts'
 import type { Workload } from '../identity/workload.ts'
-import { assembleFiles, refuseOversized } from './assemble.ts'
+import { assembleFiles, refuseCrowded, refuseOversized } from './assemble.ts'
 import type { Item } from './item.ts'
 import { askOf, secretKeyOf, type SecretKey } from './secret-key.ts'
 import type { Fetched, Fetching, Stale } from './serve-last.ts'
@@ -66,15 +66,19 @@ async function fetchAll(
 ): Promise<void> {
   const failed = new AbortController()
   const either = AbortSignal.any([signal, failed.signal])
-  let bytes = 0
+  let [bytes, files] = [0, 0]
   const fetches = [...Map.groupBy(items, secretKeyOf)].map(async ([key, uses]) => {
     try {
       const value = await fetchIfThere(workload, uses, fetcher, either)
       if (value === undefined) return
-      values.set(key, keepNamed(value, uses))
-      bytes += uses.reduce((sum, item) => sum + bytesOf(value, item), 0)
-      // Not only when all is there: hundreds of large secrets would be in memory by then.
+      const named = keepNamed(value, uses)
+      values.set(key, named)
+      bytes += uses.reduce((sum, item) => sum + bytesOf(named, item), 0)
+      files += uses.reduce((sum, item) => sum + filesOf(named, item), 0)
+      // Not only when all is there: hundreds of large secrets would be in memory by then. Empty entries
+      // take memory, too; by their number they are bounded far below what the bytes may be.
       refuseOversized(bytes)
+      refuseCrowded(files)
     } catch (thrown) {
       failed.abort(thrown)
     }
@@ -104,9 +108,11 @@ async function fetchIfThere(
 
 /** Wipes at once what no item names. */
 function keepNamed(value: Fetched, uses: readonly Item[]): Fetched {
+  const isWhole = uses.some(isWholeByName)
+  const keys = new Set(uses.map(({ key }) => key))
   const entries = new Map<string, SecretBytes>()
   for (const [name, secret] of value.entries) {
-    if (uses.some((item) => isWholeByName(item) || item.key === name)) entries.set(name, secret)
+    if (isWhole || keys.has(name)) entries.set(name, secret)
     else secret.wipe()
   }
   const isJsonUsed = uses.some(({ format }) => format === 'json')
@@ -123,6 +129,11 @@ function bytesOf({ entries, json }: Fetched, { key, format }: Item): number {
   if (format === 'json') return json?.length ?? 0
   if (key !== undefined) return entries.get(key)?.length ?? 0
   return entries.values().reduce((sum, { length }) => sum + length, 0)
+}
+
+function filesOf({ entries }: Fetched, item: Item): number {
+  if (isWholeByName(item)) return entries.size
+  return item.key === undefined || entries.has(item.key) ? 1 : 0
 }
 
 function oldest(values: Iterable<Fetched>): Stale | undefined {

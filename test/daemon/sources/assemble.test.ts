@@ -182,7 +182,7 @@ for (const [what, items, secrets, reason, message] of [
     [{}],
     { db: valueOf(Object.fromEntries(Array.from({ length: 1025 }, (_, n) => [`k${n}`, '']))) },
     'PayloadTooLarge',
-    /1025 files, 1024 are allowed/,
+    /1025 files or more, 1024 are allowed/,
   ],
   [
     'too many bytes',

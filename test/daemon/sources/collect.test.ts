@@ -3,7 +3,7 @@ import test from 'ava'
 import { contentsDigest } from '../../../src/core/contents-digest.ts'
 import { LatchkeyError } from '../../../src/core/errors.ts'
 import { Limiter } from '../../../src/core/limiter.ts'
-import { MAX_VOLUME_BYTES } from '../../../src/core/limits.ts'
+import { MAX_VOLUME_BYTES, MAX_VOLUME_FILES } from '../../../src/core/limits.ts'
 import type { SecretBytes } from '../../../src/core/secret-bytes.ts'
 import { collect } from '../../../src/daemon/sources/collect.ts'
 import { Fetcher } from '../../../src/daemon/sources/fetcher.ts'
@@ -184,6 +184,31 @@ test('a volume that grows too large stops fetching instead of filling the memory
   t.regex(error.message, /6291456 bytes or more, 4194304 are allowed/)
   t.true(source.last('big-7').signal.aborted)
   t.true(on.handedOut.every(isZeroed))
+})
+
+test('entries without a byte stop the fetching by their number', async (t) => {
+  const source = new ScriptedSource()
+  const on = worldOf(source)
+  const secrets = Array.from({ length: 8 }, (_, index) => ({ secret: `many-${index}` }))
+  const collecting = on.collect(secrets)
+  await turn()
+  const half = () => {
+    const names = Array.from({ length: MAX_VOLUME_FILES / 2 }, (_, index) => [`k${index}`, ''])
+    return valueOf(Object.fromEntries(names) as Record<string, string>)
+  }
+  for (const index of [0, 1, 2]) source.last(`many-${index}`).answer(half())
+  const error = await t.throwsAsync(collecting, { instanceOf: LatchkeyError })
+  t.is(error.reason, 'PayloadTooLarge')
+  t.regex(error.message, /1536 files or more, 1024 are allowed/)
+  t.true(source.last('many-7').signal.aborted)
+})
+
+test('crowded secrets of which little is wanted are fine', async (t) => {
+  const names = Array.from({ length: MAX_VOLUME_FILES }, (_, index) => `k${index}`)
+  const crowded = () => valueOf(Object.fromEntries(names.map((name) => [name, 'x'])))
+  const on = worldOf(sourceOf({ a: crowded, b: crowded, c: crowded }).source)
+  const items = ['a', 'b', 'c'].map((secret) => ({ secret, key: 'k7', path: secret }))
+  t.is((await on.collect(items)).files.length, 3)
 })
 
 test('large secrets of which little is wanted are fine', async (t) => {
