@@ -37,8 +37,8 @@ export interface ServeLastParts {
 
 /** The source said nothing, neither yes nor no. */
 const AWAY: ReadonlySet<Reason> = new Set(['SourceUnavailable', 'KubeUnavailable', 'Timeout'])
-/** The source said no: what it gave before is not to be had any more. */
-const REFUSED: ReadonlySet<Reason> = new Set(['AccessDenied', 'SecretNotFound'])
+/** Nobody said anything against what was given before. */
+const SILENT: ReadonlySet<Reason> = new Set([...AWAY, 'Overloaded', 'ShuttingDown'])
 
 /**
  * Fetches, and has what was fetched kept for items with `onOutage: serve-last`. Whoever asks has been proven
@@ -58,7 +58,9 @@ export function serveLast({ fetcher, lastValues, clock }: ServeLastParts): Fetch
       } catch (thrown) {
         const { reason } = LatchkeyError.from(thrown)
         if (signal.aborted) throw thrown
-        if (REFUSED.has(reason)) lastValues.drop(key)
+        // Sources withdraw a right with more words than AccessDenied: a Vault rejects the token or the role. Where
+        // the word was meant for one pod alone, what is dropped in vain is soon fetched again by another.
+        if (!SILENT.has(reason)) lastValues.drop(key)
         const isServed = lastForMs !== undefined && AWAY.has(reason)
         const last = isServed ? lastValues.find(key, lastForMs) : undefined
         if (last === undefined) throw thrown

@@ -34,7 +34,7 @@ class World {
   }
   readonly #fetching
 
-  constructor(maxBytes = 1_000) {
+  constructor(maxBytes = 100_000) {
     const { clock } = this
     this.lastValues = new LastValues({ clock, maxBytes, random: () => 0.5 })
     const { lastValues } = this
@@ -168,7 +168,15 @@ test('after the last volume has left nothing is served, nor anything kept', asyn
   t.is(on.clock.pending, 0)
 })
 
-for (const refusal of ['AccessDenied', 'SecretNotFound'] as const) {
+for (const refusal of [
+  'AccessDenied',
+  'SecretNotFound',
+  'InvalidRequest',
+  'TokenRejected',
+  'TokenMissing',
+  'PayloadTooLarge',
+  'Internal',
+] as const) {
   test(`a source that says ${refusal} is believed, and what it gave before is dropped`, async (t) => {
     const on = new World()
     const stop = await on.live()
@@ -177,10 +185,38 @@ for (const refusal of ['AccessDenied', 'SecretNotFound'] as const) {
     t.is(await on.reason(), refusal)
     t.is(on.lastValues.bytes, 0)
     on.away = 'KubeUnavailable'
-    t.is(await on.reason(), 'KubeUnavailable')
+    // With a token of its own: one that was rejected rests for a while.
+    const other = workloadOf({ podName: 'api-1', token: 'other' })
+    t.is(await on.reason([SERVE_LAST], other), 'KubeUnavailable')
     stop()
   })
 }
+
+for (const silence of ['Overloaded', 'ShuttingDown'] as const) {
+  test(`${silence} says nothing against what was given before`, async (t) => {
+    const on = new World()
+    const stop = await on.live()
+    on.away = silence
+    t.is(await on.reason(), silence)
+    on.away = 'KubeUnavailable'
+    t.is(await on.reason(), 'fine')
+    stop()
+  })
+}
+
+test('one pod whose token has expired takes the value from the others for minutes only', async (t) => {
+  const on = new World()
+  const stop = await on.live()
+  on.away = 'TokenRejected'
+  const expired = workloadOf({ podName: 'api-1', token: 'expired' })
+  t.is(await on.reason([SERVE_LAST], expired), 'TokenRejected')
+  t.is(on.lastValues.bytes, 0)
+  on.away = undefined
+  await on.clock.advance(10 * MINUTE_MS)
+  on.away = 'KubeUnavailable'
+  t.is(await on.reason(), 'fine')
+  stop()
+})
 
 for (const other of [
   'TokenRejected',
@@ -300,7 +336,7 @@ test('what does not fit is not kept, and the fetch is fine all the same', async 
 
 test('one who leaves during an outage is told why they left, and served nothing', async (t) => {
   const clock = new FakeClock()
-  const lastValues = new LastValues({ clock, maxBytes: 100 })
+  const lastValues = new LastValues({ clock, maxBytes: 100_000 })
   const key = sharingKeyOf(workloadOf(), 'kubernetes', 'db')
   t.teardown(lastValues.subscribe(key, { maxAgeMs: HOUR_MS, onDue: () => undefined }))
   lastValues.keep(key, valueOf({ password: 'one' }), clock.now())
