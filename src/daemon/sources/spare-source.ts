@@ -25,14 +25,23 @@ const PROBE = { everyMs: 2_000, spread: 0.5 }
 /** What was given up sooner, since nobody waited any more, says nothing of the source. */
 const PATIENCE_MS = 1_000
 const MAX_NAMESPACES = 1_024
+/** Remembered one by one, within one namespace. */
+const MAX_FAILING = 64
+
+type Failure = Pick<LatchkeyError, 'reason' | 'message'>
+
+const NOT_ASKED = 'the source did not answer of late, and is asked again in a moment'
 
 /** What a namespace has heard of a source since it last had an answer. */
 interface Silence {
-  /** Whose fetches and watches failed; others are let through, for the trouble may be with these alone. */
-  readonly failing: Set<SharingKey>
+  /**
+   * Whose fetches and watches failed, and how; others are let through, for the trouble may be with these alone.
+   * Once it is full, hardly anybody is left whom the trouble is not with.
+   */
+  readonly failing: Map<SharingKey, Failure>
   failures: number
   probeAtMs: number
-  last: LatchkeyError
+  lastReason: Reason
 }
 
 /** How a source has answered of late. One tenant's trouble never keeps another from asking. */
@@ -44,15 +53,17 @@ class Standing {
     this.#options = options
   }
 
-  /** Throws: what the last call threw, while the source is away and was asked a moment ago. */
+  /** Throws: what the key's own last call threw, while the source is away and was asked a moment ago. */
   enter(namespace: string, key: SharingKey): void {
     const silence = this.#silences.get(namespace)
     if (silence === undefined || silence.failures < MAX_FAILURES) return
-    if (!silence.failing.has(key)) return
+    const own = silence.failing.get(key)
+    if (own === undefined && silence.failing.size < MAX_FAILING) return
     const restMs = silence.probeAtMs - this.#options.clock.now()
     // A clock that was set back must not lock the source for longer.
     if (restMs > 0 && restMs <= 2 * PROBE.everyMs) {
-      throw new LatchkeyError(silence.last.reason, silence.last.message, { cause: silence.last })
+      // Never what another service account was told, though it is of the same namespace.
+      throw new LatchkeyError(own?.reason ?? silence.lastReason, own?.message ?? NOT_ASKED)
     }
     this.#restFrom(silence)
   }
@@ -62,20 +73,21 @@ class Standing {
   }
 
   fail(namespace: string, key: SharingKey, thrown: unknown, startedMs: number): void {
-    const last = LatchkeyError.from(thrown)
-    const { reason } = last
+    const { reason, message } = LatchkeyError.from(thrown)
     if (ANSWERED.has(reason)) this.answer(namespace)
     if (!AWAY.has(reason)) return
     if (reason === 'Timeout' && this.#options.clock.now() - startedMs < PATIENCE_MS) return
-    const silence = this.#silences.get(namespace) ?? this.#begin(namespace, last)
-    silence.failing.add(key)
+    const silence = this.#silences.get(namespace) ?? this.#begin(namespace, reason)
+    const { failing } = silence
+    if (failing.has(key) || failing.size < MAX_FAILING) failing.set(key, { reason, message })
     silence.failures += 1
-    silence.last = last
+    silence.lastReason = reason
     if (silence.failures === MAX_FAILURES) this.#restFrom(silence)
   }
 
-  #begin(namespace: string, last: LatchkeyError): Silence {
-    const silence = { failing: new Set<SharingKey>(), failures: 0, probeAtMs: 0, last }
+  #begin(namespace: string, lastReason: Reason): Silence {
+    const failing = new Map<SharingKey, Failure>()
+    const silence = { failing, failures: 0, probeAtMs: 0, lastReason }
     this.#silences.set(namespace, silence)
     // Namespaces come and go without end, some of them in the midst of an outage.
     const [oldest] = this.#silences.keys()
@@ -91,7 +103,7 @@ class Standing {
 
 /**
  * The same source, asked about every two seconds for each namespace while it is away, however many volumes
- * would know. The others are told at once what the last one was told, and keep to their own times: when it is
+ * would know. The others are told at once what they were told last time, and keep to their own times: when it is
  * back they come as spread as their jitter has made them, not in the moment in which somebody finds out.
  */
 export function spareSource(source: Source, options: SpareOptions): Source {

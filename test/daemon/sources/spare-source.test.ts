@@ -1,6 +1,7 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import test from 'ava'
 import { LatchkeyError, type Reason } from '../../../src/core/errors.ts'
+import type { Workload } from '../../../src/daemon/identity/workload.ts'
 import { spareSource } from '../../../src/daemon/sources/spare-source.ts'
 import { FakeClock } from '../../support/fake-clock.ts'
 import { WatchedSource } from '../refresh/watched-source.ts'
@@ -119,6 +120,38 @@ test('what has not failed is tried, and an answer to it is one for the whole nam
   t.is(await on.fetch(undefined, { secret: 'web' }), 'KubeUnavailable')
   t.is(on.asked, 6)
   t.is(await on.fetch(undefined, { as: workloadOf({ serviceAccount: 'web' }) }), undefined)
+  t.is(await on.fetch(undefined), undefined)
+})
+
+test('each is told what it was told itself, never what another service account was', async (t) => {
+  const on = new World()
+  const web = workloadOf({ serviceAccount: 'web' })
+  const messageOf = async (as: Workload, tell?: string) => {
+    const answer = on.spared.fetch(as, 'db', signal)
+    await turn()
+    if (tell !== undefined) on.source.last().fail(new LatchkeyError('KubeUnavailable', tell))
+    return (await t.throwsAsync(answer)).message
+  }
+  for (let time = 0; time < 4; time += 1) await messageOf(workloadOf(), 'no way for api')
+  t.is(await messageOf(web, 'no way for web'), 'no way for web')
+  t.is(await messageOf(workloadOf()), 'no way for api')
+  t.is(await messageOf(web), 'no way for web')
+  t.is(on.asked, 5)
+})
+
+test('of more than are remembered nobody is let through, and they are told nothing of others', async (t) => {
+  const on = new World()
+  for (let nth = 0; nth < 64; nth += 1) {
+    await on.fetch('KubeUnavailable', { secret: `db-${nth}` })
+  }
+  t.is(on.asked, 64)
+  const late = on.spared.fetch(workloadOf(), 'late', signal)
+  const { reason, message } = await t.throwsAsync(late, { instanceOf: LatchkeyError })
+  t.is(reason, 'KubeUnavailable')
+  t.is(message, 'the source did not answer of late, and is asked again in a moment')
+  t.is(on.asked, 64)
+  await on.clock.advance(3_000)
+  t.is(await on.fetch(undefined, { secret: 'late' }), undefined)
   t.is(await on.fetch(undefined), undefined)
 })
 
