@@ -5,7 +5,7 @@ import { code, table } from './table.ts'
 
 /** docs/reference/metrics.md. */
 export function metricsPage(): readonly string[] {
-  const counts = { live: 0, detached: 0, bytes: 0, watches: 0, stalestMs: 0 }
+  const counts = { live: 0, detached: 0, bytes: 0, watches: 0, stalestMs: 0, lastValuesBytes: 0 }
   const maps = { volumes: new Map(), sourceSessions: new Map() }
   const gauges = () => ({ ...counts, ...maps, isShimConnected: false })
   const daemon = createDaemonMetrics({ version: '', gauges }).families()

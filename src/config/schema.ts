@@ -89,7 +89,7 @@ export const sections = {
         .prefault(512),
       lastValuesBytes: bytes('0B', '1GiB')
         .describe(
-          'What the daemon keeps in memory for items with `onOutage: serve-last`. Over it nothing more is kept, and those items wait for their source like all others.',
+          'Memory for what the daemon keeps for items with `onOutage: serve-last`: bytes and names, and 700 B for each entry. One namespace gets a quarter of it at most. What does not fit is not kept but tried again within ten minutes; until then those items wait for their source like all others.',
         )
         .prefault('8MiB'),
       connections: wholeNumber(8, 65_536)

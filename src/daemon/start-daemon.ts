@@ -73,6 +73,7 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
       bytes: budget.totalBytes,
       watches: feeds.size,
       isShimConnected: reports.isConnected,
+      lastValuesBytes: sources.lastValues.bytes,
       sourceSessions: sources.sessions(),
     }),
   })

@@ -13,6 +13,8 @@ export interface DaemonGauges {
   readonly bytes: number
   readonly watches: number
   readonly isShimConnected: boolean
+  /** Of memory, for values kept for when a source is away. */
+  readonly lastValuesBytes: number
   /** By VOLUME_STATES. */
   readonly volumes: ReadonlyMap<string, number>
   readonly stalestMs: number
@@ -211,6 +213,11 @@ function registerGauges(registry: Registry, gauges: () => DaemonGauges): void {
     'latchkey_watches',
     'Secrets that are being watched or asked for at an interval.',
     () => gauges().watches,
+  )
+  gauge(
+    'latchkey_last_values_bytes',
+    'Memory taken by what is kept for items with `onOutage: serve-last`; `limits.lastValuesBytes` bounds it.',
+    () => gauges().lastValuesBytes,
   )
   gauge('latchkey_shim_connected', 'Whether the host side holds its report stream open.', () =>
     gauges().isShimConnected ? 1 : 0,

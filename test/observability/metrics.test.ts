@@ -31,6 +31,7 @@ function busyDaemon(): DaemonMetrics {
     bytes: 4096,
     watches: 5,
     isShimConnected: true,
+    lastValuesBytes: 711,
     volumes: new Map([['stale', 2]]),
     stalestMs: 1500,
     sourceSessions: new Map([['vault-prod', 3]]),
@@ -127,13 +128,15 @@ test('durations are in seconds', async (t) => {
 test('gauges show what is when the page is read', async (t) => {
   let live = 1
   const none = { detached: 0, bytes: 0, watches: 0, isShimConnected: false, stalestMs: 0 }
+  const lastValuesBytes = 711
   const maps = { volumes: new Map(), sourceSessions: new Map() }
-  const gauges = () => ({ ...none, ...maps, live })
+  const gauges = () => ({ ...none, ...maps, live, lastValuesBytes })
   const daemon = createDaemonMetrics({ version: '0', gauges })
   t.is(valueOf(await daemon.text(), 'latchkey_sessions{state="live"}'), 1)
   live = 2
   t.is(valueOf(await daemon.text(), 'latchkey_sessions{state="live"}'), 2)
   t.is(valueOf(await daemon.text(), 'latchkey_shim_connected'), 0)
+  t.is(valueOf(await daemon.text(), 'latchkey_last_values_bytes'), 711)
 })
 
 test('processor time counts up by what was used since', async (t) => {

@@ -1,12 +1,12 @@
 import { jittered } from '../../core/backoff.ts'
 import type { Clock } from '../../core/clock.ts'
-import type { SharingKey } from './sharing-key.ts'
+import { namespaceOf, type SharingKey } from './sharing-key.ts'
 import type { Value } from './source.ts'
-import { copyValue, wipeValue } from './value-bytes.ts'
+import { copyValue, footprintOf, wipeValue } from './value-bytes.ts'
 
 export interface LastValuesOptions {
   readonly clock: Clock
-  /** Of all that is kept; what does not fit is not kept. */
+  /** Of memory, for all that is kept; what does not fit is not kept. One namespace gets a quarter at most. */
   readonly maxBytes: number
   readonly random?: () => number
 }
@@ -33,21 +33,28 @@ interface Kept {
 }
 
 interface Shelf {
+  readonly namespace: string
   readonly keepers: Set<Keeper>
   kept: Kept | undefined
   cancelTimer: () => void
 }
 
 const SPREAD = 0.1
+/** Otherwise the first tenant would take all of it, and the others had nothing when their source is away. */
+const NAMESPACE_SHARE = 1 / 4
+/** Between two tries to get what is not kept: there was no room, or its source was away or said no. */
+const RETRY_MS = 10 * 60_000
 
 /**
  * What was last fetched of each secret whose pods want it so, in memory only and only while one of them
  * lives on this node: the last to leave has it wiped. A secret that does not change is fetched again before
- * half its time is over, so that what is kept is seldom older than that when its source goes away.
+ * half its time is over, so that what is kept is seldom older than that when its source goes away. What is
+ * wanted and not kept is fetched again from time to time: there may be room for it by then.
  */
 export class LastValues {
   readonly #options: LastValuesOptions
   readonly #shelves = new Map<SharingKey, Shelf>()
+  readonly #bytesByNamespace = new Map<string, number>()
   #bytes = 0
 
   constructor(options: LastValuesOptions) {
@@ -56,11 +63,11 @@ export class LastValues {
 
   /** Answers the function by which the keeper leaves. */
   subscribe(key: SharingKey, keeper: Keeper): () => void {
-    const shelf = this.#shelves.get(key) ?? emptyShelf()
+    const shelf = this.#shelves.get(key) ?? emptyShelf(namespaceOf(key))
     this.#shelves.set(key, shelf)
     shelf.keepers.add(keeper)
+    this.#arm(shelf)
     if (shelf.kept === undefined) keeper.onDue()
-    else this.#arm(shelf)
     return () => {
       if (!shelf.keepers.delete(keeper) || shelf.keepers.size > 0) return
       this.#clear(shelf)
@@ -78,18 +85,21 @@ export class LastValues {
     } else {
       // Outdated, whether or not the newer one fits.
       this.#clear(shelf)
-      const bytes = bytesOf(value)
-      if (this.#bytes + bytes > this.#options.maxBytes) return
-      shelf.kept = { value: copyValue(value), bytes, askedAtMs }
-      this.#bytes += bytes
+      const bytes = footprintOf(value)
+      if (this.#hasRoom(shelf.namespace, bytes)) {
+        shelf.kept = { value: copyValue(value), bytes, askedAtMs }
+        this.#charge(shelf.namespace, bytes)
+      }
     }
     this.#arm(shelf)
   }
 
-  /** The source has said that the service account is not to have it. */
+  /** The source has not said that the service account may still have it. */
   drop(key: SharingKey): void {
     const shelf = this.#shelves.get(key)
-    if (shelf !== undefined) this.#clear(shelf)
+    if (shelf === undefined) return
+    this.#clear(shelf)
+    this.#arm(shelf)
   }
 
   /** undefined where nothing is kept that is young enough. */
@@ -99,7 +109,7 @@ export class LastValues {
     return { value: copyValue(kept.value), askedAtMs: kept.askedAtMs }
   }
 
-  /** Of all values that are kept. */
+  /** Of memory, for all values that are kept. */
   get bytes(): number {
     return this.#bytes
   }
@@ -115,11 +125,27 @@ export class LastValues {
     this.#shelves.clear()
   }
 
+  #hasRoom(namespace: string, bytes: number): boolean {
+    const { maxBytes } = this.#options
+    const taken = this.#bytesByNamespace.get(namespace) ?? 0
+    return this.#bytes + bytes <= maxBytes && taken + bytes <= maxBytes * NAMESPACE_SHARE
+  }
+
+  /** Gives back where `bytes` are negative. */
+  #charge(namespace: string, bytes: number): void {
+    this.#bytes += bytes
+    const taken = (this.#bytesByNamespace.get(namespace) ?? 0) + bytes
+    if (taken > 0) this.#bytesByNamespace.set(namespace, taken)
+    else this.#bytesByNamespace.delete(namespace)
+  }
+
   /** Before the most demanding keeper would find it too old. */
   #arm(shelf: Shelf): void {
     shelf.cancelTimer()
     const leastMs = Math.min(...agesOf(shelf))
-    const delayMs = jittered((leastMs / 2) * (1 - SPREAD), SPREAD, this.#options.random)
+    const halfMs = leastMs / 2
+    const atMostMs = shelf.kept === undefined ? Math.min(halfMs, RETRY_MS) : halfMs
+    const delayMs = jittered(atMostMs * (1 - SPREAD), SPREAD, this.#options.random)
     shelf.cancelTimer = this.#options.clock.after(delayMs, () => {
       this.#age(shelf)
     })
@@ -127,11 +153,7 @@ export class LastValues {
 
   #age(shelf: Shelf): void {
     const { kept } = shelf
-    if (kept === undefined) return
-    if (this.#ageMs(kept) > Math.max(...agesOf(shelf))) {
-      this.#clear(shelf)
-      return
-    }
+    if (kept !== undefined && this.#ageMs(kept) > Math.max(...agesOf(shelf))) this.#clear(shelf)
     this.#arm(shelf)
     const [keeper] = shelf.keepers
     if (keeper === undefined) return
@@ -149,17 +171,13 @@ export class LastValues {
   #clear(shelf: Shelf): void {
     shelf.cancelTimer()
     wipeValue(shelf.kept?.value)
-    this.#bytes -= shelf.kept?.bytes ?? 0
+    this.#charge(shelf.namespace, -(shelf.kept?.bytes ?? 0))
     shelf.kept = undefined
   }
 }
 
-function emptyShelf(): Shelf {
-  return { keepers: new Set(), kept: undefined, cancelTimer: () => undefined }
-}
-
-function bytesOf({ entries, json }: Value): number {
-  return entries.values().reduce((sum, { length }) => sum + length, json?.length ?? 0)
+function emptyShelf(namespace: string): Shelf {
+  return { namespace, keepers: new Set(), kept: undefined, cancelTimer: () => undefined }
 }
 
 function agesOf({ keepers }: Shelf): readonly number[] {

@@ -2,12 +2,21 @@ import test from 'ava'
 import { SecretBytes } from '../../../src/core/secret-bytes.ts'
 import { LastValues } from '../../../src/daemon/sources/last-values.ts'
 import type { Value } from '../../../src/daemon/sources/source.ts'
-import { wipeValue } from '../../../src/daemon/sources/value-bytes.ts'
+import { sharingKeyOf } from '../../../src/daemon/sources/sharing-key.ts'
+import { ENTRY_BYTES, wipeValue } from '../../../src/daemon/sources/value-bytes.ts'
 import { FakeClock } from '../../support/fake-clock.ts'
 import { isZeroed, textsOf, valueOf } from './values.ts'
+import { workloadOf } from './workloads.ts'
 
 const HOUR_MS = 3_600_000
-const DB = 'db'
+const RETRY_MS = 10 * 60_000
+const keyOf = (secret: string, namespace = 'shop') =>
+  sharingKeyOf(workloadOf({ namespace }), 'kubernetes', secret)
+const DB = keyOf('db')
+const OTHER = keyOf('other')
+const OF_BANK = keyOf('db', 'bank')
+/** What `{ password: 'one' }` takes. */
+const ONE_BYTES = ENTRY_BYTES + 8 + 3
 
 /** What was copied meanwhile, which nobody else can see. `act` is synchronous, so it is all of this test. */
 function copiesMadeBy(act: () => void): readonly SecretBytes[] {
@@ -26,7 +35,7 @@ function copiesMadeBy(act: () => void): readonly SecretBytes[] {
   return copies
 }
 
-function worldOf(maxBytes = 100) {
+function worldOf(maxBytes = 100_000) {
   const clock = new FakeClock()
   const lastValues = new LastValues({ clock, maxBytes, random: () => 0.5 })
   return {
@@ -85,7 +94,7 @@ test('the newest is kept, and the one before it wiped', (t) => {
   keep(valueOf({ password: 'two' }, { version: '2' }))
   t.deepEqual(found(), { password: 'two' })
   t.true(first.length > 0 && first.every(isZeroed))
-  t.is(lastValues.bytes, 3)
+  t.is(lastValues.bytes, ONE_BYTES)
 })
 
 test('the last to leave has it wiped', (t) => {
@@ -125,7 +134,7 @@ test('a value is served up to its age and no longer, by a clock that is set back
 
   let nowMs = clock.now()
   const after = (): (() => void) => () => undefined
-  const back = new LastValues({ clock: { now: () => nowMs, after }, maxBytes: 100 })
+  const back = new LastValues({ clock: { now: () => nowMs, after }, maxBytes: 100_000 })
   back.subscribe(DB, { maxAgeMs: HOUR_MS, onDue: () => undefined })
   back.keep(DB, valueOf({ password: 'one' }), nowMs)
   nowMs -= HOUR_MS + 1
@@ -141,7 +150,7 @@ test('the same version fetched again makes it young again', async (t) => {
   keep(again)
   await clock.advance(HOUR_MS)
   t.deepEqual(found(), { password: 'one' })
-  t.is(lastValues.bytes, 3)
+  t.is(lastValues.bytes, ONE_BYTES)
 })
 
 test('a value that does not change is fetched again before half of its time, each time by another', async (t) => {
@@ -166,23 +175,89 @@ test('what is older than anybody takes is wiped, though all stay', async (t) => 
   await clock.advance(HOUR_MS)
   t.true(kept.length > 0 && kept.every(isZeroed))
   t.is(lastValues.bytes, 0)
-  t.is(clock.pending, 0)
-  t.is(keeper.dues, 3, 'it was tried meanwhile')
+  t.is(keeper.dues, 6, 'it was tried meanwhile')
+  await clock.advance(RETRY_MS)
+  t.is(keeper.dues, 7, 'and is tried again')
 })
 
 test('over the cap nothing is kept, not even what it would replace', (t) => {
-  const { lastValues, subscribe, keep, found } = worldOf(10)
+  const { lastValues, subscribe, keep, found } = worldOf(4 * ONE_BYTES)
   subscribe()
-  subscribe(HOUR_MS, 'other')
-  keep(valueOf({ a: 'xxxx', b: 'xx' }))
-  keep(valueOf({ a: 'xxxxx' }), 'other')
-  t.is(found(HOUR_MS, 'other'), undefined)
-  t.is(lastValues.bytes, 6)
-  keep(valueOf({ a: 'xxxxxxxxxxx' }, { version: '2' }))
+  subscribe(HOUR_MS, OTHER)
+  keep(valueOf({ password: 'one' }))
+  keep(valueOf({ password: 'two' }), OTHER)
+  t.is(found(HOUR_MS, OTHER), undefined)
+  t.is(lastValues.bytes, ONE_BYTES)
+  keep(valueOf({ password: 'four' }, { version: '2' }))
   t.is(found(), undefined)
   t.is(lastValues.bytes, 0)
-  keep(valueOf({ a: 'xxxxx' }), 'other')
-  t.deepEqual(found(HOUR_MS, 'other'), { a: 'xxxxx' })
+  keep(valueOf({ password: 'two' }), OTHER)
+  t.deepEqual(found(HOUR_MS, OTHER), { password: 'two' })
+})
+
+test('an entry without a byte takes room all the same', (t) => {
+  const { lastValues, subscribe, keep, found } = worldOf(400_000)
+  subscribe()
+  const empties = (count: number) =>
+    valueOf(Object.fromEntries(Array.from({ length: count }, (_, index) => [`k${index}`, ''])))
+  keep(empties(100))
+  t.is(lastValues.bytes, 100 * ENTRY_BYTES + 10 * 2 + 90 * 3)
+  lastValues.drop(DB)
+  keep(empties(150))
+  t.is(found(), undefined)
+  t.is(lastValues.bytes, 0)
+})
+
+test('a namespace gets a quarter of all and leaves the others theirs', (t) => {
+  const { lastValues, subscribe, keep, found } = worldOf(8 * ONE_BYTES)
+  for (const name of ['a', 'b', 'c', 'd']) {
+    subscribe(HOUR_MS, keyOf(name))
+    keep(valueOf({ password: 'one' }), keyOf(name))
+  }
+  t.is(lastValues.bytes, 2 * ONE_BYTES)
+  subscribe(HOUR_MS, OF_BANK)
+  keep(valueOf({ password: 'two' }), OF_BANK)
+  t.deepEqual(found(HOUR_MS, OF_BANK), { password: 'two' })
+})
+
+test('all namespaces together get no more than there is', (t) => {
+  const { lastValues, subscribe, keep } = worldOf(5 * ONE_BYTES)
+  for (const namespace of ['a', 'b', 'c', 'd', 'e', 'f']) {
+    const key = keyOf('db', namespace)
+    subscribe(HOUR_MS, key)
+    keep(valueOf({ password: 'one' }), key)
+  }
+  t.is(lastValues.bytes, 5 * ONE_BYTES)
+})
+
+test('what found no room is asked for again calmly, and kept once there is some', async (t) => {
+  const { clock, subscribe, keep, found } = worldOf(4 * ONE_BYTES)
+  const first = subscribe()
+  keep(valueOf({ password: 'one' }))
+  const { keeper } = subscribe(4 * HOUR_MS, OTHER)
+  keep(valueOf({ password: 'two' }), OTHER)
+  t.is(keeper.dues, 1)
+  await clock.advance(RETRY_MS)
+  t.is(keeper.dues, 2)
+  keep(valueOf({ password: 'two' }), OTHER)
+  t.is(found(HOUR_MS, OTHER), undefined)
+  first.leave()
+  await clock.advance(RETRY_MS)
+  t.is(keeper.dues, 3)
+  keep(valueOf({ password: 'two' }), OTHER)
+  t.deepEqual(found(HOUR_MS, OTHER), { password: 'two' })
+  await clock.advance(HOUR_MS)
+  t.is(keeper.dues, 3, 'what is kept is asked for at half of its time')
+})
+
+test('what was dropped is asked for again calmly', async (t) => {
+  const { clock, lastValues, subscribe, keep } = worldOf()
+  const { keeper } = subscribe()
+  keep(valueOf({ password: 'one' }))
+  lastValues.drop(DB)
+  t.is(keeper.dues, 1)
+  await clock.advance(RETRY_MS)
+  t.is(keeper.dues, 2)
 })
 
 test('what is kept as one text counts as well', (t) => {
@@ -190,7 +265,7 @@ test('what is kept as one text counts as well', (t) => {
   subscribe()
   const json = new SecretBytes(Buffer.from('{"a":"x"}'))
   const kept = keep(valueOf({ a: 'x' }, { json }))
-  t.is(lastValues.bytes, 10)
+  t.is(lastValues.bytes, 2 * ENTRY_BYTES + 11)
   lastValues.drop(DB)
   t.is(kept.length, 2)
   t.true(kept.every(isZeroed))
