@@ -50,6 +50,7 @@ async function serveNode(config: Config, log: Logger, stop: AbortSignal): Promis
     log.info({}, stop.aborted ? 'stop asked for' : 'another host side asks for this node')
     await stopInTime(running, log)
     claim.release()
+    if (stop.aborted) return 0
   }
 }
 
