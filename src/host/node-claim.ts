@@ -45,6 +45,7 @@ export class NodeClaim {
    * Throws: OperationPending where it is not given up within a minute · the signal's reason.
    */
   static async demand(options: ClaimOptions, signal: AbortSignal): Promise<NodeClaim> {
+    signal.throwIfAborted()
     const fd = openLock(options.folder, CLAIM)
     const request = openLock(options.folder, REQUEST)
     try {
@@ -71,6 +72,7 @@ export class NodeClaim {
    * Throws: the signal's reason.
    */
   static async inherit(options: ClaimOptions, signal: AbortSignal): Promise<NodeClaim> {
+    signal.throwIfAborted()
     const fd = openLock(options.folder, CLAIM)
     try {
       while (isLocked(options.folder, REQUEST) || !tryLock(fd)) {

@@ -99,3 +99,10 @@ test('waiting ends with the signal, and leaves nothing locked', async (t) => {
   const next = await NodeClaim.demand(options, NEVER)
   next.release()
 })
+
+test('whoever is to stop takes no node, be it free', async (t) => {
+  const options = node(t)
+  const stopped = AbortSignal.abort(new Error('stop'))
+  await t.throwsAsync(NodeClaim.demand(options, stopped), { message: 'stop' })
+  await t.throwsAsync(NodeClaim.inherit(options, stopped), { message: 'stop' })
+})
