@@ -3,16 +3,10 @@ import { join } from 'node:path'
 
 /** kubelet's pods lie at the fifth level or above it, on a node that is a container a few below that. */
 const MAX_DEPTH = 24
-/** A node of 500 pods has some 3,000 cgroups, with v1 once per hierarchy. */
-const MAX_FOLDERS = 100_000
 
-/** Bounds one look at the node's cgroups, whatever a pod has nested into its own. */
+/** Bounds one look at cgroups: so many folders may still be visited. */
 export interface Budget {
   folders: number
-}
-
-export function newBudget(): Budget {
-  return { folders: MAX_FOLDERS }
 }
 
 /** Where the kernel shows cgroups. */
@@ -49,6 +43,7 @@ export async function walkCgroups(
   let isWhole = true
   for (const child of children) {
     if (!child.isDirectory()) continue
+    if (budget.folders <= 0) return false
     const path = join(folder, child.name)
     if (!(await visit(path, child.name))) continue
     isWhole = (await walkCgroups(path, visit, budget, depth + 1)) && isWhole

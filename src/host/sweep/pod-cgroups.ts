@@ -2,8 +2,8 @@ import {
   countListed,
   findRoots,
   isPopulated,
-  newBudget,
   walkCgroups,
+  type Budget,
   type CgroupRoots,
 } from './cgroup-tree.ts'
 
@@ -39,12 +39,10 @@ interface Hierarchy {
   readonly isWhole: boolean
 }
 
-/** What a hierarchy says of a pod. */
-interface Census {
-  readonly listed: number
-  /** undefined: it says nothing. */
-  readonly isPopulated: boolean | undefined
-}
+/** A node of 500 pods has some 3,000 cgroups, with v1 once per hierarchy; none in a pod is among them. */
+const MAX_FOLDERS = 100_000
+/** Of one pod, which may nest as many as it likes where its cgroups are writable. They are only counted. */
+const MAX_COUNTED_FOLDERS = 1_000
 
 /** On a busy node some cgroup, of whomever, goes every now and then while the tree is walked. */
 const MAX_TRIES = 3
@@ -71,18 +69,27 @@ export async function readPodCgroups({ root, ownPodUid }: CgroupView): Promise<P
   const proven: Hierarchy[] = []
   const others: Hierarchy[] = []
   for (const hierarchy of hierarchies) {
-    const own = await takeCensus(hierarchy, ownPodUid ?? '')
-    if (own.isPopulated === true) proven.push(hierarchy)
+    if ((await hearKernel(hierarchy, ownPodUid ?? '')) === true) proven.push(hierarchy)
     else others.push(hierarchy)
   }
   return {
     async lifeOf(podUid) {
       let isProven = proven.length > 0
-      // A living pod is found by the first that knows: the others of v1 are a dozen, and tell less.
-      for (const hierarchy of [...proven, ...others]) {
-        const { isPopulated, listed } = await takeCensus(hierarchy, podUid)
-        if (isPopulated === true || listed > 0) return { is: 'alive', processes: listed }
-        if (proven.includes(hierarchy)) isProven &&= hierarchy.isWhole && isPopulated === false
+      const budget = { folders: MAX_COUNTED_FOLDERS }
+      // The kernel's word is for all that a pod has nested. A living pod is found by the first hierarchy that knows.
+      for (const hierarchy of proven) {
+        const isPopulated = await hearKernel(hierarchy, podUid)
+        isProven &&= hierarchy.isWhole && isPopulated === false
+        if (isPopulated === false) continue
+        const processes = await countProcesses(hierarchy, podUid, budget)
+        if (isPopulated === true || processes > 0) return { is: 'alive', processes }
+      }
+      // The others of v1 are a dozen, and prove nothing but life.
+      for (const hierarchy of others) {
+        const processes = await countProcesses(hierarchy, podUid, budget)
+        if (processes > 0 || (await hearKernel(hierarchy, podUid)) === true) {
+          return { is: 'alive', processes }
+        }
       }
       if (isProven) return { is: 'empty' }
       return { is: 'unknown', why: proven.length === 0 ? BLIND : UNREADABLE }
@@ -107,6 +114,7 @@ async function findPods(root: string): Promise<readonly Hierarchy[]> {
 
 async function findPodsBelow(top: string, version: CgroupRoots['version']): Promise<Hierarchy> {
   const pods = new Map<string, string[]>()
+  const budget = { folders: MAX_FOLDERS }
   const note = (folder: string, name: string): boolean => {
     const podUid = podUidOf(name)
     if (podUid === undefined) return true
@@ -114,31 +122,44 @@ async function findPodsBelow(top: string, version: CgroupRoots['version']): Prom
     // What a pod has nested into its own cgroup is its own, by whatever name.
     return false
   }
-  return { isWhole: await walkCgroups(top, note, newBudget()), pods, version }
+  return { isWhole: await walkCgroups(top, note, budget), pods, version }
 }
 
 function podUidOf(name: string): string | undefined {
   return CGROUPFS_POD.exec(name)?.[1] ?? SYSTEMD_POD.exec(name)?.[1]?.replaceAll('_', '-')
 }
 
-/** No folder, no process: kubelet makes a pod's cgroup before its containers and removes it after them. */
-async function takeCensus({ pods, version }: Hierarchy, podUid: string): Promise<Census> {
-  let listed = 0
-  let isWhole = true
-  let hasLife = false
-  const budget = newBudget()
+/**
+ * Whether the pod has a process; undefined: nothing is said. No folder, no process: kubelet makes a pod's cgroup
+ * before its containers and removes it after them.
+ */
+async function hearKernel(
+  { pods, version }: Hierarchy,
+  podUid: string,
+): Promise<boolean | undefined> {
+  let isKnown = true
+  for (const pod of pods.get(podUid) ?? []) {
+    const says = await isPopulated(pod, version)
+    if (says === true) return true
+    if (says === undefined) isKnown = false
+  }
+  return isKnown ? false : undefined
+}
+
+/** As many as can be read of the pod within the budget. */
+async function countProcesses(
+  { pods }: Hierarchy,
+  podUid: string,
+  budget: Budget,
+): Promise<number> {
+  let processes = 0
   const countIn = async (folder: string): Promise<boolean> => {
-    const count = await countListed(folder)
-    listed += count ?? 0
-    if (count === undefined) isWhole = false
+    processes += (await countListed(folder)) ?? 0
     return true
   }
   for (const pod of pods.get(podUid) ?? []) {
-    const says = await isPopulated(pod, version)
-    hasLife ||= says === true
-    if (says === undefined) isWhole = false
     await countIn(pod)
-    if (!(await walkCgroups(pod, countIn, budget))) isWhole = false
+    await walkCgroups(pod, countIn, budget)
   }
-  return { listed, isPopulated: hasLife || (isWhole ? false : undefined) }
+  return processes
 }

@@ -235,11 +235,34 @@ for (const [what, text] of [
   })
 }
 
-test('a cgroup without its list of processes leaves the pod unknown', async (t) => {
+for (const layout of ['v2, cgroupfs', 'v1, cgroupfs'] as const) {
+  test(`${layout}: what a pod has nested, however deep, does not hide its end or its life`, async (t) => {
+    const { root, add } = treeOf(t, layout)
+    const deep = Array.from({ length: 40 }, () => 'x').join('/')
+    add(POD, deep, 0)
+    t.deepEqual(await lifeOf(root), { is: 'empty' })
+    add(POD, deep, 1)
+    t.is((await lifeOf(root)).is, 'alive')
+  })
+}
+
+test('of a pod with thousands of cgroups no more than a thousand are counted', async (t) => {
+  const { root, add } = treeOf(t, 'v2, cgroupfs')
+  add(POD, '', 1)
+  for (let index = 0; index < 1_500; index += 1) {
+    cgroup(root, `${cgroupfs(POD)}/wide-${index}`, [0])
+  }
+  const life = await lifeOf(root)
+  t.true(life.is === 'alive' && life.processes >= 900 && life.processes <= 1_001)
+  say(join(root, cgroupfs(POD)), 2, 0)
+  t.deepEqual(await lifeOf(root), { is: 'empty' })
+})
+
+test('a cgroup whose list of processes is missing does not outweigh the word of the kernel', async (t) => {
   const { root, add } = treeOf(t, 'v2, cgroupfs')
   add(POD, 'container', 0)
   rmSync(join(root, cgroupfs(POD), 'container/cgroup.procs'))
-  t.deepEqual(await lifeOf(root), UNREADABLE)
+  t.deepEqual(await lifeOf(root), { is: 'empty' })
 })
 
 test('a pod whose cgroup goes while it is looked at is unknown, and empty with the next look', async (t) => {
@@ -272,12 +295,12 @@ test('what another pod has nested into its own cgroup is not taken for a pod', a
   t.deepEqual(await lifeOf(root), { is: 'empty' })
 })
 
-test('a folder that cannot be read leaves the pod unknown', async (t) => {
+test('a word of the kernel that cannot be read leaves the pod unknown', async (t) => {
   const { root, add } = treeOf(t, 'v2, cgroupfs')
   add(POD, 'container', 0)
-  const folder = join(root, cgroupfs(POD), 'container')
-  rmSync(join(folder, 'cgroup.procs'))
+  const file = join(root, cgroupfs(POD), 'cgroup.events')
+  rmSync(file)
   // Not even root reads a folder as a file.
-  mkdirSync(join(folder, 'cgroup.procs'))
+  mkdirSync(file)
   t.deepEqual(await lifeOf(root), UNREADABLE)
 })
