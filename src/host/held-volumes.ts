@@ -1,6 +1,7 @@
 import type { HeldVolume } from '../wire/gen/latchkey/mount/v1/HeldVolume.ts'
 import type { VolumeCounts } from '../observability/host-metrics.ts'
 import type { Finding } from './sweep/finding.ts'
+import type { UnreadableStray } from './unreadable-strays.ts'
 import type { VolumeKeeper } from './volume-keeper.ts'
 
 /** The daemon refuses a report of more. */
@@ -16,8 +17,9 @@ const STATES = {
 export function describeHeld(
   keepers: readonly VolumeKeeper[],
   findings: ReadonlyMap<string, Finding>,
+  strays: readonly UnreadableStray[],
 ): HeldVolume[] {
-  return keepers.slice(0, MAX_HELD).map((keeper) => {
+  const held = keepers.slice(0, MAX_HELD).map((keeper): HeldVolume => {
     const { volumeId, targetPath } = keeper.volume
     if (!keeper.isMounted) {
       const note = keeper.lastError?.message ?? ''
@@ -26,14 +28,21 @@ export function describeHeld(
     const { state, note } = findings.get(volumeId) ?? { state: 'mounted', note: '' }
     return { volumeId, targetPath, state: STATES[state], note }
   })
+  return [...held, ...strays.slice(0, MAX_HELD - held.length).map(describeStray)]
+}
+
+function describeStray({ volume: { volumeId, targetPath }, why }: UnreadableStray): HeldVolume {
+  const note = `left by an earlier host side, and cannot be read back: ${why}`
+  return { volumeId, targetPath, state: 'HELD_STRANDED', note }
 }
 
 /** Volumes by state, each of them once. */
 export function countHeld(
   keepers: readonly VolumeKeeper[],
   findings: ReadonlyMap<string, Finding>,
+  strays: readonly UnreadableStray[],
 ): VolumeCounts {
-  const counts = { mounted: 0, pending: 0, ending: 0, stranded: 0 }
+  const counts = { mounted: 0, pending: 0, ending: 0, stranded: strays.length }
   for (const keeper of keepers) {
     const state = findings.get(keeper.volume.volumeId)?.state ?? 'mounted'
     counts[keeper.isMounted ? state : 'pending'] += 1

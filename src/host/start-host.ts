@@ -125,13 +125,14 @@ async function report(
   { volumes, sweeper, metrics }: Reported,
 ): Promise<ShimReport> {
   const keepers = volumes.keepers()
-  metrics.setVolumes(countHeld(keepers, sweeper.findings))
+  const strays = volumes.unreadableStrays()
+  metrics.setVolumes(countHeld(keepers, sweeper.findings, strays))
   return {
     version,
     registered: isRegistered,
     registrationError: error,
     volumes: volumes.count().mounted,
     metricsText: await metrics.text(),
-    held: describeHeld(keepers, sweeper.findings),
+    held: describeHeld(keepers, sweeper.findings, strays),
   }
 }

@@ -5,6 +5,7 @@ import type { VolumeRequest } from '../core/types.ts'
 import { MAX_HOLD_MS } from '../wire/limits.ts'
 import { Farewells } from './farewells.ts'
 import { RecentRefusals } from './recent-refusals.ts'
+import { UnreadableStrays, type UnreadableStray } from './unreadable-strays.ts'
 import { VolumeKeeper, type KeeperParts } from './volume-keeper.ts'
 import type { Volume, VolumeRef, VolumeStats } from './volume/volume-store.ts'
 
@@ -23,6 +24,7 @@ export class Volumes {
   readonly #leaving = new Set<VolumeKeeper>()
   readonly #farewells: Farewells
   readonly #refusals: RecentRefusals
+  readonly #unreadable = new UnreadableStrays()
   readonly #queue = new KeyedQueue(MAX_WAITING_PER_VOLUME)
   readonly #stopping = new AbortController()
 
@@ -36,7 +38,9 @@ export class Volumes {
   adopt(): void {
     for (const volume of this.#strays()) {
       // A digest of nothing proves nothing to the daemon; the volume is opened anew when kubelet comes.
-      this.#adopt(volume, this.#digest(volume) ?? Buffer.alloc(32))
+      const digest = this.#digest(volume)
+      if (digest instanceof LatchkeyError) this.#warnUnreadable(volume, digest)
+      this.#adopt(volume, digest instanceof LatchkeyError ? Buffer.alloc(32) : digest)
     }
   }
 
@@ -47,10 +51,25 @@ export class Volumes {
    * Throws: VolumeIo.
    */
   adoptStrays(atMost: number): void {
-    for (const volume of this.#strays().slice(0, atMost)) {
+    let adopted = 0
+    const unreadable: { volume: VolumeRef; error: LatchkeyError }[] = []
+    for (const volume of this.#strays()) {
+      if (adopted >= atMost) break
       const digest = this.#digest(volume)
-      if (digest !== undefined) this.#adopt(volume, digest)
+      if (digest instanceof LatchkeyError) unreadable.push({ volume, error: digest })
+      else {
+        this.#adopt(volume, digest)
+        adopted += 1
+      }
     }
+    for (const { volume, error } of this.#unreadable.replace(unreadable)) {
+      this.#warnUnreadable(volume, error)
+    }
+  }
+
+  /** As of the last `adoptStrays`, but for those that were published or unpublished since. */
+  unreadableStrays(): readonly UnreadableStray[] {
+    return this.#unreadable.list().filter(({ volume }) => !this.#keepers.has(volume.volumeId))
   }
 
   /**
@@ -205,6 +224,7 @@ export class Volumes {
     keeper?.freeze(why)
     this.#remove(volume)
     this.#refusals.forget(volume.volumeId)
+    this.#unreadable.forget(volume.volumeId)
     this.#drop(keeper)
   }
 
@@ -237,15 +257,17 @@ export class Volumes {
     this.#parts.metrics.countAdopted()
   }
 
-  /** undefined: cannot be read back. */
-  #digest(volume: Volume): Buffer | undefined {
+  /** An error: cannot be read back. */
+  #digest(volume: Volume): Buffer | LatchkeyError {
     try {
       return this.#parts.store.digest(volume)
     } catch (thrown) {
-      const { volumeId } = volume
-      this.#parts.log.warn({ volumeId, err: LatchkeyError.from(thrown) }, 'volume not readable')
-      return undefined
+      return LatchkeyError.from(thrown)
     }
+  }
+
+  #warnUnreadable({ volumeId }: VolumeRef, error: LatchkeyError): void {
+    this.#parts.log.warn({ volumeId, err: error }, 'volume not readable')
   }
 }
 

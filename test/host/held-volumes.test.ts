@@ -5,11 +5,11 @@ import { volumeRequest } from '../support/volume-requests.ts'
 import { ALIVE, GRACE_MS, ROUND_MS, SweepWorld, UNPROVEN } from './sweep/sweep-world.ts'
 
 function held(on: SweepWorld) {
-  return describeHeld(on.volumes.keepers(), on.sweeper.findings)
+  return describeHeld(on.volumes.keepers(), on.sweeper.findings, on.volumes.unreadableStrays())
 }
 
 function counts(on: SweepWorld) {
-  return countHeld(on.volumes.keepers(), on.sweeper.findings)
+  return countHeld(on.volumes.keepers(), on.sweeper.findings, on.volumes.unreadableStrays())
 }
 
 test('a mounted volume is reported without a word', async (t) => {
@@ -58,5 +58,11 @@ test('no more volumes are reported than the daemon takes', async (t) => {
   const on = await SweepWorld.published(t)
   const [keeper] = on.volumes.keepers()
   const many = Array.from({ length: 5_000 }, () => keeper as VolumeKeeper)
-  t.is(describeHeld(many, new Map()).length, 4_096)
+  t.is(describeHeld(many, new Map(), []).length, 4_096)
+  const { volumeId, targetPath } = volumeRequest()
+  const strays = Array.from({ length: 5_000 }, () => ({
+    volume: { volumeId, targetPath },
+    why: 'half taken away',
+  }))
+  t.is(describeHeld(many.slice(0, 10), new Map(), strays).length, 4_096)
 })

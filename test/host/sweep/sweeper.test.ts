@@ -1,4 +1,6 @@
 import test from 'ava'
+import { LatchkeyError } from '../../../src/core/errors.ts'
+import { countHeld, describeHeld } from '../../../src/host/held-volumes.ts'
 import { MemoryStore } from '../../support/memory-store.ts'
 import { until } from '../../support/until.ts'
 import { volumeRequest } from '../../support/volume-requests.ts'
@@ -518,6 +520,49 @@ test('a stray that cannot be read back is left alone', async (t) => {
   await on.clock.advance(5 * ROUND_MS)
   t.is(on.volumes.keepers().length, 0)
   t.true(older.isMounted)
+  t.is(on.lines.filter((line) => line.includes('volume not readable')).length, 1)
+})
+
+test('any number of strays that cannot be read back do not hide a good one', (t) => {
+  const store = new MemoryStore()
+  const on = new SweepWorld(t, store)
+  const volumes = Array.from({ length: 65 }, (_, index) => {
+    const { volumeId, targetPath, fsGroup } = volumeRequest()
+    return { volumeId: `${volumeId}-${index}`, targetPath: `${targetPath}-${index}`, fsGroup }
+  })
+  for (const volume of volumes) store.create(volume, [])
+  const good = volumes.at(-1)?.volumeId
+  const digest = store.digest.bind(store)
+  store.digest = (volume) => {
+    if (volume.volumeId !== good) throw new LatchkeyError('VolumeIo', 'half taken away')
+    return digest(volume)
+  }
+  on.volumes.adoptStrays(64)
+  on.volumes.adoptStrays(64)
+  t.deepEqual(
+    on.volumes.keepers().map(({ volume }) => volume.volumeId),
+    [good],
+  )
+  t.is(on.lines.filter((line) => line.includes('volume not readable')).length, 64)
+})
+
+test('a stray that cannot be read back is reported as stranded until it is gone', async (t) => {
+  const store = new MemoryStore()
+  await SweepWorld.published(t, store)
+  const on = new SweepWorld(t, store)
+  store.digest = () => {
+    throw new LatchkeyError('VolumeIo', 'half taken away')
+  }
+  on.volumes.adoptStrays(64)
+  const strays = on.volumes.unreadableStrays()
+  const { volumeId, targetPath } = volumeRequest()
+  const note = 'left by an earlier host side, and cannot be read back: half taken away'
+  t.deepEqual(describeHeld([], new Map(), strays), [
+    { volumeId, targetPath, state: 'HELD_STRANDED', note },
+  ])
+  t.is(countHeld([], new Map(), strays).stranded, 1)
+  await on.volumes.unpublish(volumeRequest())
+  t.deepEqual(on.volumes.unreadableStrays(), [])
 })
 
 test('a round that fails does not end the sweep', async (t) => {
