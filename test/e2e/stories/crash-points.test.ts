@@ -12,7 +12,7 @@ import {
   latchkeyMounts,
   latchkeyPod,
   logLines,
-  renewLatchkey,
+  unworn,
   setPassword,
   system,
   untilFile,
@@ -35,9 +35,14 @@ const LENGTH = 60_000
 const names = (prefix: string): string[] =>
   Array.from({ length: COUNT }, (_, index) => `${prefix}-${index}`)
 
-async function begin(t: ExecutionContext, password?: string): Promise<Place> {
-  // A pod of the DaemonSet that was never killed is restarted at once, another one after a backoff.
-  await renewLatchkey()
+type Side = 'host' | 'daemon'
+
+async function begin(
+  t: ExecutionContext,
+  victims: readonly Side[],
+  password?: string,
+): Promise<Place> {
+  await unworn(...victims)
   const place = await makePlace(t)
   await place.apply(...database(place, password))
   return place
@@ -111,11 +116,12 @@ async function endAll(t: ExecutionContext, node: ClusterNode, place: Place, pods
   await assertNothingStays(t, node, place, pods)
 }
 
-for (const [what, mayRestart, strike] of [
-  ['the host side is', 0, (node: ClusterNode) => killLatchkey(node, 'host')],
-  ['the daemon is', 0, (node: ClusterNode) => killLatchkey(node, 'daemon')],
+for (const [what, victim, mayRestart, strike] of [
+  ['the host side is', 'host', 0, (node: ClusterNode) => killLatchkey(node, 'host')],
+  ['the daemon is', 'daemon', 0, (node: ClusterNode) => killLatchkey(node, 'daemon')],
   [
     'the host side and kubelet are',
+    'host',
     // Of a container that was made and not yet started, a new kubelet makes another one, and counts.
     1,
     async (node: ClusterNode) => {
@@ -127,7 +133,7 @@ for (const [what, mayRestart, strike] of [
   nodeStory(
     `${what} killed while ${COUNT} pods start: all of them run, nothing is left over`,
     async (t, node) => {
-      const place = await begin(t)
+      const place = await begin(t, [victim])
       const pods = names('starting')
       await applyAll(place, pods)
       await until(() => (latchkeyMounts(node).length > 0 ? true : undefined), {
@@ -147,7 +153,7 @@ for (const container of ['host', 'daemon'] as const) {
   nodeStory(
     `the ${container} container is killed while files change: ${COUNT} pods end with the newest`,
     async (t, node) => {
-      const place = await begin(t, 'a'.repeat(LENGTH))
+      const place = await begin(t, [container], 'a'.repeat(LENGTH))
       const pods = names('reading')
       await applyAll(place, pods)
       const running = await assertConverged(t, node, place, pods, 'a'.repeat(LENGTH))
@@ -181,7 +187,7 @@ for (const container of ['host', 'daemon'] as const) {
 nodeStory(
   'both sides are killed at once: mounts adopted within 10 s, fresh at the next republish',
   async (t, node) => {
-    const place = await begin(t)
+    const place = await begin(t, ['host', 'daemon'])
     const pods = names('living')
     await applyAll(place, pods)
     await assertConverged(t, node, place, pods, 'one')
@@ -217,7 +223,7 @@ nodeStory(
 nodeStory(
   `kubelet is killed while ${COUNT} pods end: all of them go, nothing is left over`,
   async (t, node) => {
-    const place = await begin(t)
+    const place = await begin(t, [])
     const pods = names('ending')
     await applyAll(place, pods)
     const running = await assertConverged(t, node, place, pods, 'one')
@@ -237,7 +243,7 @@ nodeStory(
 nodeStory(
   `host side and kubelet are killed while ${COUNT} pods end: nothing is left over`,
   async (t, node) => {
-    const place = await begin(t)
+    const place = await begin(t, ['host'])
     const pods = names('ending')
     await applyAll(place, pods)
     const running = await assertConverged(t, node, place, pods, 'one')

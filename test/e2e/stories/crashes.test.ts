@@ -1,23 +1,7 @@
 import { until } from '../cluster/until.ts'
 import type { Pod } from './kube-objects.ts'
-import {
-  database,
-  DB,
-  latchkeyPod,
-  setPassword,
-  system,
-  untilFile,
-  untilMetric,
-} from './latchkey.ts'
-import {
-  cluster,
-  containerOf,
-  crashContainer,
-  makePlace,
-  mountsOf,
-  nodeStory,
-  type Place,
-} from './support.ts'
+import { database, DB, latchkeyPod, setPassword, untilFile, untilMetric } from './latchkey.ts'
+import { cluster, containerOf, makePlace, mountsOf, nodeStory, type Place } from './support.ts'
 import type { ExecutionContext } from 'ava'
 
 async function livePod(t: ExecutionContext): Promise<{ place: Place; pod: Pod }> {
@@ -37,18 +21,6 @@ async function assertUnharmed(t: ExecutionContext, place: Place, pod: Pod): Prom
   const now = await place.findPod('app')
   t.is(now?.metadata.uid, pod.metadata.uid)
   t.is(containerOf(now, 'app')?.restartCount, 0)
-}
-
-for (const container of ['host', 'daemon'] as const) {
-  nodeStory(
-    `the ${container} container is killed under a live pod: files stay, refresh goes on`,
-    async (t, node) => {
-      const { place, pod } = await livePod(t)
-      const { metadata } = await latchkeyPod()
-      await crashContainer(node, system, metadata.name, container)
-      await assertUnharmed(t, place, pod)
-    },
-  )
 }
 
 nodeStory('kubelet is restarted under a live pod: files stay, refresh goes on', async (t, node) => {
@@ -76,48 +48,6 @@ nodeStory(
     }
   },
 )
-
-nodeStory('the DaemonSet is deleted and applied again under a live pod', async (t, node) => {
-  const { place, pod } = await livePod(t)
-  const manifest = await system.kubectl('get', 'daemonset', 'latchkey', '-o', 'json')
-  await system.kubectl('delete', 'daemonset', 'latchkey')
-  await until(
-    async () => {
-      const pods = await system.kubectl(
-        'get',
-        'pods',
-        '-l',
-        'app.kubernetes.io/name=latchkey',
-        '-o',
-        'name',
-      )
-      return pods === '' ? true : undefined
-    },
-    { what: 'the DaemonSet’s pod to be gone', withinMs: 60_000 },
-  )
-  t.is(await place.execText('app', ['cat', '/volumes/db/password']), 'one')
-  t.is(mountsOf(node, pod).filter(({ source }) => source.startsWith('latchkey')).length, 1)
-  await system.applyYaml(withoutServerFields(manifest))
-  await system.kubectl('rollout', 'status', 'daemonset/latchkey', '--timeout=100s')
-  await untilMetric('latchkey_host_adopted_volumes_total', (count) => count >= 1)
-  await assertUnharmed(t, place, pod)
-  t.is(mountsOf(node, pod).filter(({ source }) => source.startsWith('latchkey')).length, 1)
-})
-
-function withoutServerFields(text: string): string {
-  const { apiVersion, kind, metadata, spec } = JSON.parse(text) as {
-    readonly apiVersion: string
-    readonly kind: string
-    readonly metadata: {
-      readonly name: string
-      readonly namespace: string
-      readonly labels: object
-    }
-    readonly spec: object
-  }
-  const { name, namespace, labels } = metadata
-  return JSON.stringify({ apiVersion, kind, metadata: { name, namespace, labels }, spec })
-}
 
 nodeStory('the daemon’s own token can do nothing but review tokens', async (t) => {
   const user = '--as=system:serviceaccount:latchkey-system:latchkey'

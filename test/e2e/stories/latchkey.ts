@@ -1,7 +1,7 @@
 import type { ClusterNode } from '../cluster/cluster.ts'
 import { until } from '../cluster/until.ts'
 import { type KubeObject, latchkeyVolume, reader, secret } from './kube-objects.ts'
-import { mountsOf, openPlace, type Place } from './support.ts'
+import { containerOf, mountsOf, openPlace, type Place } from './support.ts'
 import type { Pod } from './kube-objects.ts'
 
 /** Where Latchkey itself lives. */
@@ -17,6 +17,16 @@ export async function latchkeyPod(): Promise<Pod> {
     .at(-1)
   if (pod === undefined) throw new Error('no pod of the DaemonSet is there')
   return pod
+}
+
+/**
+ * A pod of the DaemonSet with these containers never restarted: such a one kubelet restarts at once, another
+ * one only after a backoff.
+ */
+export async function unworn(...containers: readonly ('host' | 'daemon')[]): Promise<void> {
+  const pod = await latchkeyPod()
+  const isUnworn = containers.every((name) => containerOf(pod, name)?.restartCount === 0)
+  if (!isUnworn) await renewLatchkey()
 }
 
 /** Replaces the pod of the DaemonSet and waits for the new one. */

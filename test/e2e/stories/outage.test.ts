@@ -9,7 +9,7 @@ import { consumerPod } from './kube-objects.ts'
 import { database, DB, latchkeyPod, setPassword, untilFile } from './latchkey.ts'
 import { cluster, containerOf, csiVolumePath, makePlace, mountsOf, nodeStory } from './support.ts'
 
-const OUTAGE_MS = 110_000
+const OUTAGE_MS = 100_000
 /** Long enough to be still there when the API server goes, short enough to end before it is back. */
 const LAST_WORDS_S = 20
 

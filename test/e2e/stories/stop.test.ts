@@ -1,5 +1,5 @@
-import { database, DB, latchkeyPod, renewLatchkey, setPassword } from './latchkey.ts'
-import { system, untilFile, untilMetric } from './latchkey.ts'
+import { database, DB, latchkeyPod, setPassword } from './latchkey.ts'
+import { system, untilFile, untilMetric, unworn } from './latchkey.ts'
 import { latchkeyVolume, reader } from './kube-objects.ts'
 import { containerOf, makePlace, mountsOf, nodeStory } from './support.ts'
 
@@ -9,8 +9,7 @@ const GRACE_MS = 30_000
 nodeStory(
   'SIGTERM: each side ends with code 0 in time, also with a publish under way, and keeps mounts',
   async (t, node) => {
-    // A pod whose containers were never restarted gets them back at once.
-    await renewLatchkey()
+    await unworn('host', 'daemon')
     const place = await makePlace(t)
     await place.apply(...database(place), ...reader('early', place.namespace, ['late']))
     await place.applyConsumer('app', { serviceAccount: 'api', volumes: { db: DB } })

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 
-import type { ExecutionContext, TestFn } from 'ava'
+import type { ExecutionContext, SerialFn } from 'ava'
 import test from 'ava'
 
 import type { Cluster, ClusterDescription, ClusterNode } from '../cluster/cluster.ts'
@@ -29,7 +29,7 @@ process.once('disconnect', () => process.exit(1))
 export const cluster: Cluster = openConnected()
 
 /** A story that any cluster can tell. */
-export const story: TestFn = test
+export const story: SerialFn = test.serial
 
 /**
  * A story that ends processes of the node, or looks at its mounts. Elsewhere than on our own node
@@ -40,8 +40,8 @@ export function nodeStory(
   tell: (t: ExecutionContext, node: ClusterNode) => Promise<void>,
 ): void {
   const { node } = cluster
-  if (node === undefined) test.skip(`${title} (needs a node of our own)`, () => undefined)
-  else test(title, (t) => tell(t, node))
+  if (node === undefined) test.serial.skip(`${title} (needs a node of our own)`, () => undefined)
+  else test.serial(title, (t) => tell(t, node))
 }
 
 /** A namespace of one test, and what a story does in it. */
@@ -184,24 +184,6 @@ export function mountsOf(node: ClusterNode, pod?: Pod): Mount[] {
 export function csiVolumePath(node: ClusterNode, pod: Pod, volume: string): string {
   const folder = join(node.kubeletRoot, 'pods', pod.metadata.uid, 'volumes', 'kubernetes.io~csi')
   return join(folder, volume, 'mount')
-}
-
-/** Kills a container's first process and waits until kubelet has it ready again. */
-export async function crashContainer(
-  node: ClusterNode,
-  place: Place,
-  podName: string,
-  container: string,
-  withinMs = POD_WITHIN_MS,
-): Promise<Pod> {
-  const before = containerOf(await place.findPod(podName), container)
-  if (before?.containerID === undefined) throw new Error(`${podName} runs no ${container}`)
-  await node.killContainer(before.containerID, 'SIGKILL')
-  const isBack = (pod: Pod): boolean => {
-    const now = containerOf(pod, container)
-    return now !== undefined && now.restartCount > before.restartCount && now.ready
-  }
-  return place.waitForPodThat(`${container} to be restarted`, podName, isBack, withinMs)
 }
 
 /** Kills kubelet and starts it again; see `startKubelet`. */
