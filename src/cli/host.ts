@@ -30,7 +30,7 @@ export async function runHost({ config: file }: { readonly config?: string }): P
  * it waits, and serves again should that one end: a process that ended would be started anew by kubelet, and ask
  * for the node in its turn.
  */
-async function serveNode(config: Config, log: Logger, stop: AbortSignal): Promise<number> {
+export async function serveNode(config: Config, log: Logger, stop: AbortSignal): Promise<number> {
   const options = {
     folder: dirname(csiSocketPath(config.kubelet.root, config.driver)),
     clock: systemClock,

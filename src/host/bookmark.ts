@@ -2,6 +2,25 @@ import { LatchkeyError } from '../core/errors.ts'
 import { SecretBytes } from '../core/secret-bytes.ts'
 
 const MAX_BOOKMARK_BYTES = 64 * 1024
+/** Of all volumes that live: 256 of the largest. They are charged to this container's memory. */
+const MAX_ALL_BYTES = 16 * 1024 * 1024
+
+/** What the bookmarks of all living volumes take together. */
+export class BookmarkRoom {
+  #bytes = 0
+
+  /** Throws: PayloadTooLarge, and everything stays as it was. */
+  exchange(oldBytes: number, newBytes: number): void {
+    const others = this.#bytes - oldBytes
+    if (newBytes > oldBytes && others + newBytes > MAX_ALL_BYTES) {
+      throw new LatchkeyError(
+        'PayloadTooLarge',
+        `bookmark: ${newBytes} bytes, and those of the node's other volumes take ${others}; ${MAX_ALL_BYTES} allowed for all`,
+      )
+    }
+    this.#bytes = others + newBytes
+  }
+}
 
 /**
  * The newest bookmark that the daemon gave for one volume: what a later daemon needs to go on with the
@@ -10,8 +29,13 @@ const MAX_BOOKMARK_BYTES = 64 * 1024
  * what was minted ends by its time to live at the source, which is why that is to be short.
  */
 export class HeldBookmark {
+  readonly #room: BookmarkRoom
   #newest: SecretBytes | undefined
   #isClosed = false
+
+  constructor(room: BookmarkRoom) {
+    this.#room = room
+  }
 
   get isEmpty(): boolean {
     return this.#newest === undefined
@@ -29,9 +53,10 @@ export class HeldBookmark {
           `bookmark: ${data.length} bytes, ${MAX_BOOKMARK_BYTES} allowed`,
         )
       }
+      const isKept = data.length > 0 && !this.#isClosed
+      this.#room.exchange(this.#newest?.length ?? 0, isKept ? data.length : 0)
       this.#newest?.wipe()
       // A copy: what came from the wire is a window on a message of up to 5 MiB, and would keep all of it.
-      const isKept = data.length > 0 && !this.#isClosed
       this.#newest = isKept ? SecretBytes.copyOf(data) : undefined
     } finally {
       data.fill(0)
@@ -46,6 +71,7 @@ export class HeldBookmark {
   /** Gives it away, to be wiped by its receiver; nothing is held from here on. */
   release(): SecretBytes | undefined {
     const released = this.#newest
+    this.#room.exchange(released?.length ?? 0, 0)
     this.#newest = undefined
     this.#isClosed = true
     return released

@@ -7,7 +7,7 @@ import type { Logger } from '../observability/log.ts'
 import type { Contents__Output } from '../wire/gen/latchkey/mount/v1/Contents.ts'
 import type { DaemonMessage__Output } from '../wire/gen/latchkey/mount/v1/DaemonMessage.ts'
 import { Attendance } from './attendance.ts'
-import { HeldBookmark } from './bookmark.ts'
+import { HeldBookmark, type BookmarkRoom } from './bookmark.ts'
 import type { DaemonLink, MountStream } from './daemon-link.ts'
 import { Generations, type GenerationParts } from './generations.ts'
 import { HeldRequest } from './held-request.ts'
@@ -30,6 +30,7 @@ export interface KeeperParts extends GenerationParts {
   readonly clock: Clock
   readonly log: Logger
   readonly maxVolumeBytes: number
+  readonly bookmarkRoom: BookmarkRoom
 }
 
 const FAREWELL_MS = 2_000
@@ -50,7 +51,7 @@ export class VolumeKeeper {
   readonly #ready = new Readiness()
   readonly #over = new AbortController()
   readonly #held: HeldRequest
-  readonly #bookmark = new HeldBookmark()
+  readonly #bookmark: HeldBookmark
   #holdMs = 0
   #attending = Promise.resolve()
   #stream: MountStream | undefined
@@ -68,6 +69,7 @@ export class VolumeKeeper {
     this.volume = volume
     this.#held = new HeldRequest(request)
     this.#parts = parts
+    this.#bookmark = new HeldBookmark(parts.bookmarkRoom)
     this.#log = parts.log.child({ volumeId: volume.volumeId })
     this.#generations = new Generations(volume, digest, parts, this.#log)
     this.#pause = new Pause(parts.clock)

@@ -3,6 +3,7 @@ import { LatchkeyError } from '../core/errors.ts'
 import { KeyedQueue } from '../core/keyed-queue.ts'
 import type { VolumeRequest } from '../core/types.ts'
 import { MAX_HOLD_MS } from '../wire/limits.ts'
+import { BookmarkRoom } from './bookmark.ts'
 import { Farewells } from './farewells.ts'
 import { RecentRefusals } from './recent-refusals.ts'
 import { UnreadableStrays, type UnreadableStray } from './unreadable-strays.ts'
@@ -28,8 +29,8 @@ export class Volumes {
   readonly #queue = new KeyedQueue(MAX_WAITING_PER_VOLUME)
   readonly #stopping = new AbortController()
 
-  constructor(parts: KeeperParts) {
-    this.#parts = parts
+  constructor(parts: Omit<KeeperParts, 'bookmarkRoom'>) {
+    this.#parts = { ...parts, bookmarkRoom: new BookmarkRoom() }
     this.#farewells = new Farewells(parts)
     this.#refusals = new RecentRefusals(parts.clock)
   }

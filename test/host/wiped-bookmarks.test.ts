@@ -1,6 +1,6 @@
 import test, { type ExecutionContext } from 'ava'
 import { SecretBytes } from '../../src/core/secret-bytes.ts'
-import { HeldBookmark } from '../../src/host/bookmark.ts'
+import { BookmarkRoom, HeldBookmark } from '../../src/host/bookmark.ts'
 import { volumeIdOf } from '../../src/core/volume-id.ts'
 import { POD_UID, volumeRequest } from '../support/volume-requests.ts'
 import { BookmarkWorld } from './bookmark-world.ts'
@@ -31,7 +31,7 @@ async function settled(t: ExecutionContext, on: BookmarkWorld): Promise<void> {
 }
 
 test('a newer bookmark takes the place of the older one, which is zeroed', (t) => {
-  const held = new HeldBookmark()
+  const held = new HeldBookmark(new BookmarkRoom())
   held.hold(Buffer.from('older'))
   t.false(isWiped('older'))
   held.hold(Buffer.from('newer'))
@@ -40,7 +40,7 @@ test('a newer bookmark takes the place of the older one, which is zeroed', (t) =
 })
 
 test('no bytes leave nothing held', (t) => {
-  const held = new HeldBookmark()
+  const held = new HeldBookmark(new BookmarkRoom())
   held.hold(Buffer.from('forgotten'))
   held.hold(Buffer.alloc(0))
   t.true(isWiped('forgotten'))
@@ -49,7 +49,7 @@ test('no bytes leave nothing held', (t) => {
 })
 
 test('one that is refused leaves the older one held', (t) => {
-  const held = new HeldBookmark()
+  const held = new HeldBookmark(new BookmarkRoom())
   held.hold(Buffer.from('good'))
   t.throws(() => {
     held.hold(Buffer.alloc(64 * 1024 + 1))
@@ -59,7 +59,7 @@ test('one that is refused leaves the older one held', (t) => {
 })
 
 test('what comes after the end is zeroed and not held', (t) => {
-  const held = new HeldBookmark()
+  const held = new HeldBookmark(new BookmarkRoom())
   held.close()
   const late = Buffer.from('late')
   held.hold(late)

@@ -42,7 +42,8 @@ export async function bundleSides(): Promise<Bundle> {
     folder,
     programs: { host: join(bin, 'host.js'), daemon: join(bin, 'daemon.js') },
     dispose() {
-      rmSync(folder, { recursive: true, force: true })
+      // A process that was only just killed may still be writing what it compiled.
+      rmSync(folder, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 })
     },
   }
 }

@@ -1,4 +1,4 @@
-import { describeCounts, describeFinding, noneFound, type Counts } from './findings.ts'
+import { describeCounts, describeFinding, noneFound, type Counts, type Finding } from './findings.ts'
 import type { Lane } from './lane.ts'
 import { crashThrough, ROWS, VICTIMS } from './matrix.ts'
 
@@ -14,23 +14,29 @@ export async function runMatrix(lane: Lane, say: (line: string) => void): Promis
   const points = new Set<string>()
   let killed = 0
   const jobs = ROWS.flatMap((row) => VICTIMS.map((victims) => ({ row, victims })))
+  const note = (where: string, finding: Finding): void => {
+    found[finding.kind] += 1
+    say(`${where}: ${describeFinding(finding)}`)
+  }
   const run = async ({ row, victims }: (typeof jobs)[number]): Promise<void> => {
     const where = `${row.operation}, ${row.scope} on the ${row.side}, victims: ${victims}`
     await lane.withWorld(async (world) => {
-      const crashes = await crashThrough(world, row, () => victims)
-      killed += world.kills
-      for (const { point } of crashes) points.add(`${row.side} ${point}`)
-      say(`${crashes.length} crashes: ${where}`)
-      const bad = crashes.filter(({ findings }) => findings.length > 0)
-      for (const { point, findings } of bad) {
-        for (const finding of findings) {
-          found[finding.kind] += 1
-          say(`${where}, ${point}: ${describeFinding(finding)}`)
+      try {
+        const crashes = await crashThrough(world, row, () => victims)
+        for (const { point, findings } of crashes) {
+          points.add(`${row.side} ${point}`)
+          for (const finding of findings) note(`${where}, ${point}`, finding)
         }
+        say(`${crashes.length} crashes: ${where}`)
+        if (crashes.length === 0) note(where, { kind: 'lost', what: 'no point was met' })
+        if (crashes.every(({ findings }) => findings.length === 0)) return
+      } catch (thrown) {
+        // A row that could not be carried through is a node that did not recover.
+        note(where, { kind: 'lost', what: thrown instanceof Error ? thrown.message : 'no error' })
+      } finally {
+        killed += world.kills
       }
-      // A row in which nothing was met proves nothing.
-      if (crashes.length === 0) found.lost += 1
-      if (bad.length > 0) for (const line of world.logs()) say(`    ${line}`)
+      for (const line of world.logs()) say(`    ${line}`)
     })
   }
   await Promise.all(jobs.map(run))

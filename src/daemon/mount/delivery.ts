@@ -123,7 +123,10 @@ export class Delivery {
     const answered = (): Promise<Answer> => this.#answer.promise
     const answer = await withDeadline(clock, ANSWER_TIMEOUT_MS, what, signal, answered)
     if ('failed' in answer) {
-      throw new LatchkeyError('VolumeIo', `the shim could not write: ${answer.failed.reason}`)
+      throw new LatchkeyError(
+        'VolumeIo',
+        `the shim could not write: ${answer.failed.reason}: ${answer.failed.message}`,
+      )
     }
     done()
     this.#shown = contents.digest

@@ -84,12 +84,12 @@ async function keep(
 async function sayFarewell(message: Farewell__Output, on: Stages): Promise<void> {
   const bookmark = parseBookmark(message.bookmark)
   // Nobody comes back for a session that was left behind; it holds what the bookmark names.
-  const left = on.sessions.takeDetached(message.volumeId)
+  const left = on.sessions.findDetached(message.volumeId)
   const held = [left?.holdings, bookmark && Holdings.forFarewell(bookmark, on)]
   const giving = held
     .filter((holdings) => holdings !== undefined)
     .map((holdings) => giveBack(holdings, on))
-  left?.end()
+  on.sessions.endDetached(message.volumeId)
   await Promise.all(giving)
 }
 

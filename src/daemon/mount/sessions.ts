@@ -35,7 +35,7 @@ export class Sessions {
   admit(session: Session): Session {
     const { volumeId } = session.volume
     this.#live.get(volumeId)?.displace()
-    this.#endDetached(volumeId)
+    this.endDetached(volumeId)
     this.#live.set(volumeId, session)
     return session
   }
@@ -69,11 +69,11 @@ export class Sessions {
       return
     }
     const cancelExpiry = this.#clock.after(keepMs, () => {
-      this.#endDetached(volumeId)
+      this.endDetached(volumeId)
     })
     this.#detached.set(volumeId, { session, cancelExpiry })
     const [oldest] = this.#detached.keys()
-    if (this.#detached.size > MAX_DETACHED && oldest !== undefined) this.#endDetached(oldest)
+    if (this.#detached.size > MAX_DETACHED && oldest !== undefined) this.endDetached(oldest)
   }
 
   /** The volume is gone from the node. */
@@ -103,21 +103,18 @@ export class Sessions {
     return { live: this.#live.size, detached: this.#detached.size }
   }
 
-  /** The session that was left behind by a broken stream, to be ended by the caller. */
-  takeDetached(volumeId: string): Session | undefined {
-    const detached = this.#detached.get(volumeId)
-    detached?.cancelExpiry()
-    this.#detached.delete(volumeId)
-    if (detached !== undefined && !this.#live.has(volumeId)) this.#budget.release(volumeId)
-    return detached?.session
+  /** The session that was left behind by a broken stream. */
+  findDetached(volumeId: string): Session | undefined {
+    return this.#detached.get(volumeId)?.session
   }
 
   /** Drops what is only waiting, so that nothing keeps the process alive. */
   close(): void {
-    for (const volumeId of [...this.#detached.keys()]) this.#endDetached(volumeId)
+    for (const volumeId of [...this.#detached.keys()]) this.endDetached(volumeId)
   }
 
-  #endDetached(volumeId: string): void {
+  /** Nobody comes back for it. */
+  endDetached(volumeId: string): void {
     const detached = this.#detached.get(volumeId)
     if (detached === undefined) return
     detached.cancelExpiry()

@@ -1,6 +1,7 @@
 import test, { type ExecutionContext } from 'ava'
 import { LatchkeyError } from '../../../src/core/errors.ts'
 import { mount } from '../../../src/daemon/mount/mount.ts'
+import { Sessions } from '../../../src/daemon/mount/sessions.ts'
 import type { Stages } from '../../../src/daemon/mount/stages.ts'
 import { readBookmark } from '../../../src/daemon/refresh/bookmark.ts'
 import { collect } from '../../../src/daemon/sources/collect.ts'
@@ -53,16 +54,19 @@ class LeasingWorld extends World {
   }
 }
 
-async function opened(t: ExecutionContext, on: LeasingWorld, bookmark?: Buffer) {
+async function opened(
+  t: ExecutionContext,
+  on: LeasingWorld,
+  bookmark?: Buffer,
+  sessions = on.sessions,
+) {
   const stream = on.begin(t, on.open(bookmark))
   const { text, digest } = await stream.shim.generation(1)
   stream.shim.commit(1)
-  await until(() => on.sessions.find(volumeIdOf(on))?.hasCommitted === true, { what: 'the commit' })
+  await until(() => sessions.list().some(({ session }) => session.hasCommitted), {
+    what: 'the commit',
+  })
   return { ...stream, text, digest }
-}
-
-function volumeIdOf(on: LeasingWorld): string {
-  return on.sessions.list()[0]?.session.volume.volumeId ?? ''
 }
 
 /** The newest that the shim was left. */
@@ -203,4 +207,20 @@ test('a bookmark leaves no byte of a session in what was sent', async (t) => {
   const farewell = { volumeId: 'any', bookmark: bytes }
   await on.begin(t, { farewell }).ended
   t.false(bytes.includes('session-1'), 'read and zeroed')
+})
+
+test('a farewell for the last volume of an account lets its memory be released', async (t) => {
+  const on = new LeasingWorld()
+  let gone = 0
+  const sessions = new Sessions(on.clock, on.budget, () => {
+    gone += 1
+  })
+  Object.assign(on.leasing, { sessions })
+  const { shim, ended } = await opened(t, on, undefined, sessions)
+  const { volumeId } = sessions.list()[0]?.session.volume ?? { volumeId: '' }
+  shim.hangUp()
+  await ended
+  t.is(gone, 0)
+  await on.begin(t, { farewell: { volumeId, bookmark: bookmarkOf(shim) } }).ended
+  t.is(gone, 1)
 })

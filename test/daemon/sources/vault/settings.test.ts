@@ -2,7 +2,6 @@ import test from 'ava'
 import fc from 'fast-check'
 import { LatchkeyError } from '../../../../src/core/errors.ts'
 import { SecretBytes } from '../../../../src/core/secret-bytes.ts'
-import { fieldOf } from '../../../../src/daemon/sources/vault/field.ts'
 import { planRead } from '../../../../src/daemon/sources/vault/read-plan.ts'
 import { jsonBody } from '../../../../src/daemon/sources/vault/request-body.ts'
 import { checkRef, encodePath } from '../../../../src/daemon/sources/vault/secret-ref.ts'
@@ -182,19 +181,6 @@ test('a version goes into the query, where there are versions', (t) => {
   ] as const) {
     t.true(refusalOf(() => planRead({ secret, version: '3' }, engine)).includes('version'))
   }
-})
-
-test('a field that is missing is named with the nearest that there is', (t) => {
-  const entries = new Map([['password', new SecretBytes(Buffer.from('x'))]])
-  t.is(fieldOf(entries, 'password', 'kv/a').length, 1)
-  t.is(
-    refusalOf(() => fieldOf(entries, 'pasword', 'kv/a')),
-    'SecretNotFound: "kv/a" has no field "pasword"; did you mean "password"?',
-  )
-  t.is(
-    refusalOf(() => fieldOf(entries, 'user', 'kv/a')),
-    'SecretNotFound: "kv/a" has no field "user"',
-  )
 })
 
 test('a body is the JSON of its fields, its secrets included', (t) => {
