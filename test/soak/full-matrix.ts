@@ -1,4 +1,10 @@
-import { describeCounts, describeFinding, noneFound, type Counts, type Finding } from './findings.ts'
+import {
+  describeCounts,
+  describeFinding,
+  noneFound,
+  type Counts,
+  type Finding,
+} from './findings.ts'
 import type { Lane } from './lane.ts'
 import { crashThrough, ROWS, VICTIMS } from './matrix.ts'
 
