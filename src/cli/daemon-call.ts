@@ -40,7 +40,7 @@ export async function askDaemonAt<T>(
 
 /** gRPC says the same word of a daemon that is away and of one that does not want this caller. */
 async function explainAbsence(path: string): Promise<string> {
-  const uid = process.getuid?.() ?? -1
+  const uid = process.geteuid?.() ?? -1
   const rootOnly = `the daemon answers root alone: run this in the host container
 kubectl -n latchkey-system exec ds/latchkey -c host -- latchkey COMMAND`
   switch (await knock(path)) {
