@@ -29,10 +29,15 @@ export async function unworn(...containers: readonly ('host' | 'daemon')[]): Pro
   if (!isUnworn) await renewLatchkey()
 }
 
-/** Replaces the pod of the DaemonSet and waits for the new one. */
+/** Replaces the pod of the DaemonSet, and waits for the new one and for the end of the old. */
 export async function renewLatchkey(): Promise<void> {
   await system.kubectl('rollout', 'restart', 'daemonset/latchkey')
   await system.kubectl('rollout', 'status', 'daemonset/latchkey', '--timeout=100s')
+  // `exec daemonset/latchkey` might take the old one.
+  const names = ['get', 'pods', '-l', 'app.kubernetes.io/name=latchkey', '-o', 'name']
+  const isAlone = async (): Promise<true | undefined> =>
+    (await system.kubectl(...names)).trim().split('\n').length === 1 ? true : undefined
+  await until(isAlone, { what: 'the former pod to be gone', withinMs: 60_000 })
 }
 
 export interface LogLine {
