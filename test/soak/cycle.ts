@@ -71,6 +71,8 @@ async function strike(world: World, { moment, victims }: CyclePlan): Promise<voi
     await until(isOver, bounds).catch(() => undefined)
   }
   await world.kill(...victims)
+  // A plan that did not come to pass names processes that are dead now, and numbers are given again.
+  if (moment.kind === 'point') await world.process(moment.side).disarm()
 }
 
 /** The answer ends what has to be ended before anybody can recover. */

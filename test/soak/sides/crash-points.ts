@@ -81,10 +81,17 @@ export class CrashPoints {
   }
 }
 
+/** Itself, or a process of the same parent: a number that was given to somebody else since is let alone. */
 function kill(pid: number): void {
   try {
-    process.kill(pid, SIGKILL)
+    if (pid === process.pid || parentOf(pid) === process.ppid) process.kill(pid, SIGKILL)
   } catch {
     // Dead already, which is all that was wanted.
   }
+}
+
+/** The fourth field of /proc/PID/stat; the second, the program's name, is in brackets and may hold anything. */
+function parentOf(pid: number): number {
+  const stat = fs.readFileSync(`/proc/${pid}/stat`, 'utf8')
+  return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1])
 }
