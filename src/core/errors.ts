@@ -76,3 +76,10 @@ const TRANSIENT: ReadonlySet<Reason> = new Set([
   'Timeout',
   'Overloaded',
 ])
+
+/** The source said nothing, neither yes nor no. */
+export function isAway(reason: Reason): boolean {
+  return AWAY.has(reason)
+}
+
+const AWAY: ReadonlySet<Reason> = new Set(['SourceUnavailable', 'KubeUnavailable', 'Timeout'])

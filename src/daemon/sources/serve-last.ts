@@ -1,5 +1,5 @@
 import type { Clock } from '../../core/clock.ts'
-import { LatchkeyError, type Reason } from '../../core/errors.ts'
+import { isAway, LatchkeyError, type Reason } from '../../core/errors.ts'
 import type { Workload } from '../identity/workload.ts'
 import type { Fetcher } from './fetcher.ts'
 import type { LastValues } from './last-values.ts'
@@ -35,10 +35,8 @@ export interface ServeLastParts {
   readonly clock: Clock
 }
 
-/** The source said nothing, neither yes nor no. */
-const AWAY: ReadonlySet<Reason> = new Set(['SourceUnavailable', 'KubeUnavailable', 'Timeout'])
-/** Nobody said anything against what was given before. */
-const SILENT: ReadonlySet<Reason> = new Set([...AWAY, 'Overloaded', 'ShuttingDown'])
+/** The source was not even asked: nobody said anything against what was given before. */
+const NOT_ASKED: ReadonlySet<Reason> = new Set(['Overloaded', 'ShuttingDown'])
 
 /**
  * Fetches, and has what was fetched kept for items with `onOutage: serve-last`. Whoever asks has been proven
@@ -60,8 +58,8 @@ export function serveLast({ fetcher, lastValues, clock }: ServeLastParts): Fetch
         if (signal.aborted) throw thrown
         // Sources withdraw a right with more words than AccessDenied: a Vault rejects the token or the role. Where
         // the word was meant for one pod alone, what is dropped in vain is soon fetched again by another.
-        if (!SILENT.has(reason)) lastValues.drop(key)
-        const isServed = lastForMs !== undefined && AWAY.has(reason)
+        if (!isAway(reason) && !NOT_ASKED.has(reason)) lastValues.drop(key)
+        const isServed = lastForMs !== undefined && isAway(reason)
         const last = isServed ? lastValues.find(key, lastForMs) : undefined
         if (last === undefined) throw thrown
         // Even what was said to be unchangeable has to be looked at again once the source is back.

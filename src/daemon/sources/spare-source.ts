@@ -1,6 +1,6 @@
 import { jittered } from '../../core/backoff.ts'
 import type { Clock } from '../../core/clock.ts'
-import { LatchkeyError, type Reason } from '../../core/errors.ts'
+import { isAway, LatchkeyError, type Reason } from '../../core/errors.ts'
 import { sharingKeyOf, type SharingKey } from './sharing-key.ts'
 import type { Source } from './source.ts'
 
@@ -9,8 +9,6 @@ export interface SpareOptions {
   readonly random?: () => number
 }
 
-/** The source itself said nothing. */
-const AWAY: ReadonlySet<Reason> = new Set(['SourceUnavailable', 'KubeUnavailable', 'Timeout'])
 /** Whoever refuses is there. */
 const ANSWERED: ReadonlySet<Reason> = new Set([
   'AccessDenied',
@@ -75,7 +73,7 @@ class Standing {
   fail(namespace: string, key: SharingKey, thrown: unknown, startedMs: number): void {
     const { reason, message } = LatchkeyError.from(thrown)
     if (ANSWERED.has(reason)) this.answer(namespace)
-    if (!AWAY.has(reason)) return
+    if (!isAway(reason)) return
     if (reason === 'Timeout' && this.#options.clock.now() - startedMs < PATIENCE_MS) return
     const silence = this.#silences.get(namespace) ?? this.#begin(namespace, reason)
     const { failing } = silence
