@@ -1,0 +1,291 @@
+import { createHash } from 'node:crypto'
+import type { Chance } from '../../soak/chance.ts'
+import {
+  ACCOUNTS,
+  API_SERVER_AUDIENCE,
+  FORMER_ACCOUNTS,
+  KUBELET_ROOT,
+  NOW_SECONDS,
+  OUR_AUDIENCE,
+  PODS,
+  SHORTCOMINGS,
+  THIS_NODE,
+  VOLUMES,
+  issue,
+  uidOf,
+  type ClusterPod,
+  type Token,
+} from './matrix-cluster.ts'
+import type { Asked } from './matrix-oracle.ts'
+
+interface Draft {
+  readonly owner: ClusterPod
+  pod: Asked['pod']
+  targetPath: string
+  volumeId: string
+  tokens: { audience: string; token: Token }[]
+  shortcoming: Asked['shortcoming']
+}
+
+export interface DrawnRequest {
+  readonly asked: Asked
+  /** What was done to a request that was right in every point. */
+  readonly changes: readonly string[]
+}
+
+const ALIVE_HERE = PODS.filter(({ node, isGone }) => node === THIS_NODE && !isGone)
+const ODD_NAMES = [
+  '',
+  'API',
+  'a b',
+  'shop:api',
+  'api\u0000',
+  '../api',
+  'ａpi',
+  '__proto__',
+  'x'.repeat(254),
+]
+const ODD_TEXTS = ['', 'x', 'a.b', '..', 'a.b.c.d', 'e30.e30.e30', 'a.W10.c', 'a.bnVsbA.c', 'a.!.c']
+
+export function pathOf(podUid: string, volume: string): string {
+  return `${KUBELET_ROOT}/pods/${podUid}/volumes/kubernetes.io~csi/${volume}/mount`
+}
+
+export function handleOf(podUid: string, volume: string): string {
+  return `csi-${createHash('sha256').update(podUid).update(volume).digest('hex')}`
+}
+
+/** A request that is mostly right: with none, one, two or three things changed. */
+export function drawRequest(chance: Chance): DrawnRequest {
+  const owner = chance.isHit(0.9) ? chance.pick(ALIVE_HERE) : chance.pick(PODS)
+  const volume = chance.pick(VOLUMES)
+  const draft: Draft = {
+    owner,
+    pod: claimOf(owner),
+    targetPath: pathOf(owner.uid, volume),
+    volumeId: handleOf(owner.uid, volume),
+    tokens: drawTokens(chance, owner),
+    shortcoming: undefined,
+  }
+  const changes = changesOf(chance)
+  for (const name of changes) CHANGES[name]?.(draft, chance)
+  if (draft.shortcoming !== undefined) {
+    // A better answer about the same token may still be good for a moment.
+    const salt = chance.between(1, 2 ** 31)
+    draft.tokens = draft.tokens.map(({ audience, token }) => ({
+      audience,
+      token: { ...token, text: `${token.text}${salt}` },
+    }))
+  }
+  return { asked: draft, changes }
+}
+
+function changesOf(chance: Chance): readonly string[] {
+  const count = Number(chance.weigh({ 0: 30, 1: 50, 2: 15, 3: 5 }))
+  return Array.from({ length: count }, () => chance.pick(CHANGE_NAMES))
+}
+
+/** As kubelet does: one for each audience of the CSIDriver, in no order of its own. */
+function drawTokens(chance: Chance, owner: ClusterPod): Draft['tokens'] {
+  const own = { audience: OUR_AUDIENCE, token: tokenOf(owner) }
+  const others = ['', 'vault', 'aws'].filter(() => chance.isHit(0.4))
+  const tokens = others.map((audience) => ({ audience, token: tokenFor(audience, owner) }))
+  tokens.splice(chance.between(0, tokens.length), 0, own)
+  return tokens
+}
+
+function claimOf({ account, name, uid }: ClusterPod): Asked['pod'] {
+  return { namespace: account.namespace, name, uid, serviceAccount: account.name }
+}
+
+function tokenOf(pod: ClusterPod, changes: Partial<Token> = {}): Token {
+  return issue({
+    pod,
+    account: pod.account,
+    audiences: [OUR_AUDIENCE],
+    fromSeconds: NOW_SECONDS - 60,
+    untilSeconds: NOW_SECONDS + 600,
+    isSigned: true,
+    ...changes,
+  })
+}
+
+function tokenFor(audience: string, pod: ClusterPod, changes: Partial<Token> = {}): Token {
+  return tokenOf(pod, { audiences: [audience === '' ? API_SERVER_AUDIENCE : audience], ...changes })
+}
+
+/** Puts another token in the place of ours, or adds one to the others. */
+type Swap = (pod: ClusterPod, audience: string, chance: Chance) => Token
+
+function ours(swap: Swap): Change {
+  return (draft, chance) => {
+    const at = draft.tokens.findIndex(({ audience }) => audience === OUR_AUDIENCE)
+    if (at < 0) return
+    draft.tokens[at] = { audience: OUR_AUDIENCE, token: swap(draft.owner, OUR_AUDIENCE, chance) }
+  }
+}
+
+function another(swap: Swap): Change {
+  return (draft, chance) => {
+    const audience = chance.pick(['', 'vault', 'aws'])
+    draft.tokens = draft.tokens.filter((token) => token.audience !== audience)
+    const token = swap(draft.owner, audience, chance)
+    draft.tokens.splice(chance.between(0, draft.tokens.length), 0, { audience, token })
+  }
+}
+
+/** The former account of the same name, deleted and made anew since. */
+function formerOf({ account }: ClusterPod): Token['account'] {
+  return FORMER_ACCOUNTS[ACCOUNTS.indexOf(account)] ?? account
+}
+
+const SWAPS: Readonly<Record<string, Swap>> = {
+  'of any pod': (_pod, audience, chance) => tokenFor(audience, chance.pick(PODS)),
+  'of another pod of the same account': (pod, audience) => tokenFor(audience, siblingOf(pod)),
+  'of the earlier pod of that name': (pod, audience) => tokenFor(audience, earlierOf(pod)),
+  'of a former account': (pod, audience) => tokenFor(audience, pod, { account: formerOf(pod) }),
+  'of another account': (pod, audience, chance) =>
+    tokenFor(audience, pod, { account: chance.pick(ACCOUNTS) }),
+  expired: (pod, audience) => tokenFor(audience, pod, { untilSeconds: NOW_SECONDS - 1 }),
+  'expired now': (pod, audience) => tokenFor(audience, pod, { untilSeconds: NOW_SECONDS }),
+  'not valid yet': (pod, audience) => tokenFor(audience, pod, { fromSeconds: NOW_SECONDS + 30 }),
+  forged: (pod, audience) => tokenFor(audience, pod, { isSigned: false }),
+  'for another audience': (pod, audience, chance) =>
+    tokenOf(pod, {
+      audiences: [chance.pick([API_SERVER_AUDIENCE, 'vault', 'aws', `${audience}x`, OUR_AUDIENCE])],
+    }),
+  'for no audience': (pod) => tokenOf(pod, { audiences: [] }),
+  'for several audiences': (pod, audience) =>
+    tokenOf(pod, { audiences: ['vault', audience === '' ? API_SERVER_AUDIENCE : audience] }),
+  'bound to nothing': (pod, audience) => mute(pod, audience, { 'kubernetes.io': undefined }),
+  'without an expiry': (pod, audience) => mute(pod, audience, { exp: undefined }),
+  'that is none': (pod, _audience, chance) => ({
+    ...tokenOf(pod, { isSigned: false }),
+    pod: undefined,
+    text: chance.pick(ODD_TEXTS),
+  }),
+  'that is too long': (pod, audience) => mute(pod, audience, { pad: 'x'.repeat(20_000) }),
+}
+
+/** A token that does not say what it must: of no pod, as far as anybody can tell. */
+function mute(pod: ClusterPod, audience: string, changes: Record<string, unknown>): Token {
+  const spoken = tokenFor(audience, pod)
+  return { ...issue(spoken, changes), pod: undefined, isSigned: false }
+}
+
+function siblingOf(pod: ClusterPod): ClusterPod {
+  const isSibling = (other: ClusterPod): boolean =>
+    other.account === pod.account && other.name !== pod.name && !other.isGone
+  return PODS.find(isSibling) ?? pod
+}
+
+function earlierOf(pod: ClusterPod): ClusterPod {
+  const isEarlier = (other: ClusterPod): boolean =>
+    other.account === pod.account && other.name === pod.name && other.isGone
+  return PODS.find(isEarlier) ?? pod
+}
+
+type Change = (draft: Draft, chance: Chance) => void
+
+function claim(field: keyof Asked['pod'], value: (chance: Chance) => string): Change {
+  return (draft, chance) => {
+    draft.pod = { ...draft.pod, [field]: value(chance) }
+  }
+}
+
+function path(change: (path: string, chance: Chance) => string): Change {
+  return (draft, chance) => {
+    draft.targetPath = change(draft.targetPath, chance)
+  }
+}
+
+const CHANGES: Readonly<Record<string, Change>> = {
+  ...Object.fromEntries(
+    Object.entries(SWAPS).flatMap(([name, swap]) => [
+      [`our token: one ${name}`, ours(swap)],
+      [`another token: one ${name}`, another(swap)],
+    ]),
+  ),
+  'our token: none': (draft) => {
+    draft.tokens = draft.tokens.filter(({ audience }) => audience !== OUR_AUDIENCE)
+  },
+  'our token: two': (draft) => {
+    draft.tokens.push({ audience: OUR_AUDIENCE, token: tokenOf(draft.owner) })
+  },
+  'another token: two': (draft) => {
+    draft.tokens.push({ audience: 'vault', token: tokenFor('vault', draft.owner) })
+    draft.tokens.push({ audience: 'vault', token: tokenFor('vault', draft.owner) })
+  },
+  'other tokens in the place of ours': (draft) => {
+    draft.tokens = draft.tokens.map(({ token }) => ({ audience: 'vault', token }))
+  },
+  'namespace: another': claim('namespace', (chance) => chance.pick(['shop', 'bank', 'default'])),
+  'namespace: odd': claim('namespace', (chance) => chance.pick(ODD_NAMES)),
+  'pod name: another': claim('name', (chance) => chance.pick(PODS).name),
+  'pod name: odd': claim('name', (chance) => chance.pick(ODD_NAMES)),
+  'pod uid: another': claim('uid', (chance) => chance.pick(PODS).uid),
+  'pod uid: odd': claim('uid', (chance) => chance.pick([...ODD_NAMES, uidOf('x').toUpperCase()])),
+  'account: another': claim('serviceAccount', (chance) => chance.pick(ACCOUNTS).name),
+  'account: odd': claim('serviceAccount', (chance) => chance.pick(ODD_NAMES)),
+  'pod: in the name of another': (draft, chance) => {
+    draft.pod = claimOf(chance.pick(PODS))
+  },
+  'volume: of another pod': (draft, chance) => {
+    const { uid } = chance.pick(PODS)
+    const volume = chance.pick(VOLUMES)
+    Object.assign(draft, { targetPath: pathOf(uid, volume), volumeId: handleOf(uid, volume) })
+  },
+  'all but the tokens: of another pod': (draft, chance) => {
+    const pod = chance.pick(PODS)
+    const volume = chance.pick(VOLUMES)
+    draft.pod = claimOf(pod)
+    Object.assign(draft, {
+      targetPath: pathOf(pod.uid, volume),
+      volumeId: handleOf(pod.uid, volume),
+    })
+  },
+  'path: of another volume': path((_path, chance) =>
+    pathOf(chance.pick(PODS).uid, chance.pick(VOLUMES)),
+  ),
+  'path: of another root': path((found) => found.replace(KUBELET_ROOT, `${KUBELET_ROOT}2`)),
+  'path: not in its plain form': path((found, chance) =>
+    chance.pick([
+      `${found}/`,
+      `${found}/.`,
+      `/${found}`,
+      found.replace('/pods/', '/pods/../pods/'),
+      found.replace('/pods/', '//pods/'),
+      found.slice(1),
+    ]),
+  ),
+  'path: of another plugin': path((found) => found.replace('~csi', '~secret')),
+  'path: deeper or higher': path((found, chance) =>
+    chance.pick([`${found}/mount`, found.slice(0, -'/mount'.length), `${found}s`, '', '/']),
+  ),
+  'path: with a NUL': path((found) => `${found}\u0000`),
+  'path: with an odd volume': path((found) =>
+    found.replace(/(db|cache)(?=\/mount$)/, 'd\u0062\u200b'),
+  ),
+  'volume id: of another volume': (draft, chance) => {
+    draft.volumeId = handleOf(chance.pick(PODS).uid, chance.pick(VOLUMES))
+  },
+  'volume id: odd': (draft, chance) => {
+    const { volumeId } = draft
+    const odd = ['', 'csi-', volumeId.toUpperCase(), `${volumeId}0`, volumeId.slice(4), '../x']
+    draft.volumeId = chance.pick(odd)
+  },
+  // kubelet's hash has no separator, so another cut of the same letters has the same id.
+  'volume id: of another cut': (draft) => {
+    draft.volumeId = handleOf(draft.pod.uid.slice(0, -1), `${draft.pod.uid.slice(-1)}db`)
+  },
+  ...Object.fromEntries(
+    SHORTCOMINGS.map((shortcoming) => [
+      `API server: ${shortcoming}`,
+      (draft: Draft) => {
+        draft.shortcoming = shortcoming
+      },
+    ]),
+  ),
+}
+
+export const CHANGE_NAMES: readonly string[] = Object.keys(CHANGES)
