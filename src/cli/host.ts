@@ -2,6 +2,8 @@ import { dirname } from 'node:path'
 import type { Config } from '../config/config.ts'
 import { loadConfig, nodeNameOf } from '../config/load.ts'
 import { systemClock } from '../core/clock.ts'
+import { LatchkeyError } from '../core/errors.ts'
+import { MAX_USER_OR_GROUP_ID } from '../core/limits.ts'
 import { csiSocketPath } from '../host/csi/csi-server.ts'
 import { NodeClaim } from '../host/node-claim.ts'
 import { startHost, type RunningHost } from '../host/start-host.ts'
@@ -22,7 +24,14 @@ export async function runHost({ config: file }: { readonly config?: string }): P
   overwriteFreedMemory()
   const config = loadConfig({ file, environment: process.env })
   const log = createLogger({ level: config.log.level, side: 'host' })
-  return serveNode(config, log, listenForStop())
+  const daemonUid = parseDaemonUid(process.env['DAEMON_UID'])
+  return serveNode(config, log, { stop: listenForStop(), daemonUid })
+}
+
+interface Serving {
+  readonly stop: AbortSignal
+  /** Who serves the mount socket; left out, whoever owns the folder around it. */
+  readonly daemonUid: number | undefined
 }
 
 /**
@@ -30,7 +39,11 @@ export async function runHost({ config: file }: { readonly config?: string }): P
  * it waits, and serves again should that one end: a process that ended would be started anew by kubelet, and ask
  * for the node in its turn.
  */
-export async function serveNode(config: Config, log: Logger, stop: AbortSignal): Promise<number> {
+export async function serveNode(
+  config: Config,
+  log: Logger,
+  { stop, daemonUid }: Serving,
+): Promise<number> {
   const options = {
     folder: dirname(csiSocketPath(config.kubelet.root, config.driver)),
     clock: systemClock,
@@ -45,7 +58,7 @@ export async function serveNode(config: Config, log: Logger, stop: AbortSignal):
       throw thrown
     })
     if (claim === undefined) return 0
-    const running = await startHostSide(config, log)
+    const running = await startHostSide(config, log, daemonUid)
     await Promise.race([untilAborted(stop), claim.asked])
     log.info({}, stop.aborted ? 'stop asked for' : 'another host side asks for this node')
     await stopInTime(running, log)
@@ -55,7 +68,11 @@ export async function serveNode(config: Config, log: Logger, stop: AbortSignal):
 }
 
 /** The host side as it runs in production: on tmpfs, for a kubelet that is root. */
-export function startHostSide(config: Config, log: Logger): Promise<RunningHost> {
+export function startHostSide(
+  config: Config,
+  log: Logger,
+  daemonUid?: number,
+): Promise<RunningHost> {
   const { allowSwap, selinuxContext, maxBytes } = config.volumes
   const store = new TmpfsStore({
     kubeletRoot: config.kubelet.root,
@@ -73,6 +90,18 @@ export function startHostSide(config: Config, log: Logger): Promise<RunningHost>
     clock: systemClock,
     log,
     kubeletUid: ROOT,
+    daemonUid,
     cgroups: { root: NODE_CGROUPS, ownPodUid: process.env['POD_UID'] },
   })
+}
+
+/** Throws: InvalidRequest. */
+export function parseDaemonUid(text: string | undefined): number | undefined {
+  if (text === undefined || text === '') return undefined
+  const uid = /^\d{1,10}$/.test(text) ? Number(text) : Number.NaN
+  if (uid <= MAX_USER_OR_GROUP_ID) return uid
+  throw new LatchkeyError(
+    'InvalidRequest',
+    'environment variable DAEMON_UID: expected the user id of the daemon, such as 65532',
+  )
 }

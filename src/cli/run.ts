@@ -15,7 +15,8 @@ export async function runBoth({ config: file }: { readonly config?: string }): P
   const stop = listenForStop()
   const log = createLogger({ level, side: 'daemon' })
   const daemon = await startDaemonSide(config, log)
-  const code = await serveNode(config, createLogger({ level, side: 'host' }), stop)
+  const hostLog = createLogger({ level, side: 'host' })
+  const code = await serveNode(config, hostLog, { stop, daemonUid: process.geteuid?.() })
   await stopInTime(daemon, log)
   return code
 }

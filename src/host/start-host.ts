@@ -5,6 +5,7 @@ import type { Logger } from '../observability/log.ts'
 import type { ShimReport } from '../wire/gen/latchkey/mount/v1/ShimReport.ts'
 import { createMountClient } from '../wire/mount-client.ts'
 import { peerUid } from '../wire/peer.ts'
+import { vettedCredentials } from '../wire/vetted-socket.ts'
 import { CsiServer, type RegistrationState } from './csi/csi-server.ts'
 import { countHeld, describeHeld } from './held-volumes.ts'
 import { Reporter } from './reporter.ts'
@@ -23,6 +24,8 @@ export interface HostOptions {
   readonly log: Logger
   /** Who may call the CSI sockets: kubelet is root. */
   readonly kubeletUid: number
+  /** Who serves the mount socket; left out, whoever owns the folder around it. */
+  readonly daemonUid?: number | undefined
   /** How pods' processes are seen; left out, no volume goes before kubelet unpublishes it. */
   readonly cgroups?: CgroupView
 }
@@ -42,7 +45,14 @@ interface Reported {
 export async function startHost(options: HostOptions): Promise<RunningHost> {
   const { config, clock, log, store, version } = options
   const metrics = createHostMetrics({ version })
-  const client = createMountClient(config.sockets.mount)
+  const { mount } = config.sockets
+  const vetted = vettedCredentials(mount, {
+    ownerUid: options.daemonUid,
+    onRefused: (err) => {
+      log.error({ err, reason: err.reason }, 'mount socket refused; tried again')
+    },
+  })
+  const client = createMountClient(mount, vetted)
   const volumes = new Volumes({
     store,
     link: client,

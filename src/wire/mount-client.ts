@@ -1,4 +1,4 @@
-import { status, type CallOptions, type ServiceError } from '@grpc/grpc-js'
+import { status, type CallOptions, type ChannelCredentials, type ServiceError } from '@grpc/grpc-js'
 import { LatchkeyError } from '../core/errors.ts'
 import type { DaemonMessage__Output } from './gen/latchkey/mount/v1/DaemonMessage.ts'
 import type { DiagnoseResponse__Output } from './gen/latchkey/mount/v1/DiagnoseResponse.ts'
@@ -28,9 +28,12 @@ export interface MountClient {
   close(): void
 }
 
-/** A client of the mount API. Connects when it is first used, and again whenever it has to. */
-export function createMountClient(socketPath: string): MountClient {
-  const channel = unixChannel(socketPath, MAX_MOUNT_MESSAGE_BYTES)
+/**
+ * A client of the mount API. Connects when it is first used, and again whenever it has to; with `vetted`
+ * credentials, to the expected daemon only.
+ */
+export function createMountClient(socketPath: string, vetted?: ChannelCredentials): MountClient {
+  const channel = unixChannel(socketPath, MAX_MOUNT_MESSAGE_BYTES, vetted)
   const { MountService } = loadMount()
   const client = new MountService(channel.target, channel.credentials, channel.options)
   // Without a deadline: a stream lives as long as its volume.

@@ -11,11 +11,18 @@ export interface UnixChannel {
   readonly options: ChannelOptions
 }
 
-/** How to reach a socket next door: its server may be gone for seconds, and is back within them. */
-export function unixChannel(path: string, maxMessageBytes: number): UnixChannel {
+/**
+ * How to reach a socket next door: its server may be gone for seconds, and is back within them. `vetted`:
+ * credentials that are particular about that server, see vetted-socket.ts.
+ */
+export function unixChannel(
+  path: string,
+  maxMessageBytes: number,
+  vetted?: ChannelCredentials,
+): UnixChannel {
   return {
     target: `unix:${path}`,
-    credentials: credentials.createInsecure(),
+    credentials: vetted ?? credentials.createInsecure(),
     options: {
       'grpc.max_receive_message_length': maxMessageBytes,
       'grpc.max_send_message_length': maxMessageBytes,
