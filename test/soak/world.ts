@@ -50,6 +50,8 @@ const VOLUME = 'db'
 /** After this a node has to be as if nothing had happened. */
 const CONVERGENCE_MS = 10_000
 const MAX_FILES = 50
+/** Lines of what ended unasked: an error and where it was thrown. */
+const LAST_WORDS = 25
 /** For what only a machine with far too much to do keeps from happening. */
 const PATIENCE_MS = 60_000
 /** Old generations go soon, so that every cycle sees them gone. */
@@ -395,7 +397,8 @@ export class World {
 
   #blame(process: SideProcess): void {
     if (!process.diedByItself) return
-    const what = `the ${process.side} (${process.pid}) ended by itself`
+    const lastWords = process.lines.slice(-LAST_WORDS).join(' | ')
+    const what = `the ${process.side} (${process.pid}) ended by itself: ${lastWords}`
     this.#seen.set(String(process.pid), { kind: 'lost', what })
   }
 

@@ -4,6 +4,7 @@ import type { Dispatcher } from 'undici'
 import type { ClusterConnection } from './cluster-connection.ts'
 import { connectionError, isStaleConnection } from './connection-error.ts'
 import { createConnector } from './connector.ts'
+import { hearStreamErrors } from './stream-errors.ts'
 
 export interface TransportLimits {
   /** Connections for the daemon's own calls, and again as many for those with a pod's token. */
@@ -47,6 +48,7 @@ const IDLE_MS = 45_000
 export class Transport {
   readonly #connection: ClusterConnection
   readonly #lanes: Readonly<Record<Lane, Agent>>
+  readonly #stopHearing = hearStreamErrors()
 
   constructor(connection: ClusterConnection, limits: TransportLimits) {
     this.#connection = connection
@@ -119,5 +121,6 @@ export class Transport {
   /** Ends every call and watch under way. */
   async close(): Promise<void> {
     await Promise.all(Object.values(this.#lanes).map((agent) => agent.destroy()))
+    this.#stopHearing()
   }
 }
