@@ -99,7 +99,7 @@ export const COMMANDS: readonly Command[] = [
   },
   {
     name: 'doctor',
-    summary: 'look at this node and at the daemon: what is wrong, and what mends it',
+    summary: 'look at this node, daemon and sources: what is wrong, and what mends it',
     operands: [],
     flags: [CONFIG, OUTPUT],
     run: async (args) => (await import('./doctor.ts')).runDoctor(args),

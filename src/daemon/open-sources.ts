@@ -4,6 +4,7 @@ import { LatchkeyError } from '../core/errors.ts'
 import { Limiter } from '../core/limiter.ts'
 import type { DaemonMetrics } from '../observability/daemon-metrics.ts'
 import type { Logger } from '../observability/log.ts'
+import type { ProbedSource } from './diagnose/sources.ts'
 import type { RejectedTokens } from './identity/rejected-tokens.ts'
 import type { KubeClient } from './kube/kube-client.ts'
 import type { Contents, Stages } from './mount/stages.ts'
@@ -34,6 +35,8 @@ export interface OpenSources {
   readonly lastValues: LastValues
   /** Held at sources outside of the cluster, by the source's name. */
   readonly sessions: () => ReadonlyMap<string, number>
+  /** Those outside of the cluster, for a diagnosis. */
+  readonly probed: readonly ProbedSource[]
   /** Wipes what is kept. */
   close(): void
 }
@@ -73,6 +76,7 @@ export function openSources(options: SourcesOptions): OpenSources {
     byName: new Map(declared.map(({ source }) => [source.name, source])),
     grammars: new Map(declared.map(({ source, grammar }) => [source.name, grammar])),
     sessions: () => new Map(vaults.map(({ source, sessions }) => [source.name, sessions])),
+    probed: vaults.map(({ probed }) => probed),
     lastValues,
     async collect(workload, items, fsGroup, signal, holdings): Promise<Contents> {
       const isInside = items.every(({ from }) => from === inside.source.name)

@@ -5,10 +5,13 @@ import type { Clock } from '../core/clock.ts'
 import { LatchkeyError } from '../core/errors.ts'
 import type { DaemonMetrics } from '../observability/daemon-metrics.ts'
 import type { Logger } from '../observability/log.ts'
+import type { ProbedSource } from './diagnose/sources.ts'
 import type { Source } from './sources/source.ts'
+import { askHealth } from './sources/vault/health.ts'
 import { VaultSessions } from './sources/vault/sessions.ts'
 import { createVaultApi } from './sources/vault/vault-api.ts'
 import { createVaultSource } from './sources/vault/vault-source.ts'
+import { seenOf } from './vault-probe.ts'
 import { callReporter, sessionReporter } from './vault-reports.ts'
 
 export interface VaultsOptions {
@@ -24,6 +27,7 @@ export interface OpenVault {
   readonly timeoutMs: number
   /** Sessions that are held. */
   readonly sessions: number
+  readonly probed: ProbedSource
   /** Ends calls under way. Sessions live on, for the daemon's successor. */
   close(): void
 }
@@ -48,6 +52,12 @@ export function openVaults({ config, clock, metrics, log }: VaultsOptions): read
       timeoutMs: CALLS_OF_A_FETCH * settings.limits.timeoutMs,
       get sessions() {
         return sessions.size
+      },
+      probed: {
+        name: settings.name,
+        kind: settings.kind,
+        address: settings.address,
+        probe: async (signal) => seenOf(await askHealth(api.settings, clock, signal)),
       },
       close() {
         sessions.close()

@@ -97,7 +97,8 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
     metrics,
   }
   const volumes = (): readonly VolumeStatus__Output[] => listVolumes(sessions.list(), reports.held)
-  const diagnosis = { ...options, node: nodeName, startedAtMs, reports, volumes, audiences }
+  const { probed } = sources
+  const diagnosis = { ...options, startedAtMs, reports, volumes, audiences, sources: probed }
   const shims = await listenForShims({
     path: config.sockets.mount,
     stages,

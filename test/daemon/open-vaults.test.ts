@@ -1,12 +1,15 @@
 import { execFileSync } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:https'
+import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import test, { type ExecutionContext } from 'ava'
 import type { VaultConfig } from '../../src/config/config.ts'
 import { LatchkeyError } from '../../src/core/errors.ts'
 import { openVaults, type OpenVault } from '../../src/daemon/open-vaults.ts'
 import { callReporter, sessionReporter } from '../../src/daemon/vault-reports.ts'
-import { createAuthority } from '../../src/minicluster/pki.ts'
+import { createAuthority, createServingPki } from '../../src/minicluster/pki.ts'
 import { createDaemonMetrics } from '../../src/observability/daemon-metrics.ts'
 import { createLogger } from '../../src/observability/log.ts'
 import { FakeClock } from '../support/fake-clock.ts'
@@ -70,6 +73,32 @@ test('a PEM file of authorities is taken', async (t) => {
   const caFile = join(folderFor(t), 'ca.pem')
   writeFileSync(caFile, (await createAuthority('of a test')).certPem)
   t.is(open(t, vaultWith({ caFile })).length, 1)
+})
+
+test('a diagnosis asks a source how it is under the authorities of its own caFile', async (t) => {
+  const { authorityPem, identity } = await createServingPki()
+  const tls = { key: identity.keyPem, cert: identity.certPem }
+  const server = createServer(tls, (_request, response) => {
+    response.end(JSON.stringify({ sealed: false, version: '1.21.0' }))
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.teardown(() => server.close())
+  const address = `https://127.0.0.1:${(server.address() as AddressInfo).port}`
+  const caFile = join(folderFor(t), 'ca.pem')
+  writeFileSync(caFile, authorityPem)
+  const [known, strange] = open(
+    t,
+    vaultWith({ address, caFile }),
+    vaultWith({ name: 'vault-b', address }),
+  )
+  const { signal } = new AbortController()
+  t.like(known?.probed, { name: 'vault-prod', kind: 'vault', address })
+  t.like(await known?.probed.probe(signal), {
+    grade: 'GRADE_OK',
+    detail: 'active, version 1.21.0',
+  })
+  await t.throwsAsync(async () => strange?.probed.probe(signal), { message: /caFile/ })
 })
 
 for (const [what, problem, make] of [

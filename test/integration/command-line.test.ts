@@ -148,6 +148,33 @@ test('doctor has the daemon look at itself, at the API server and at the host si
   await world.stage.cluster.api.up()
 })
 
+test('doctor names the sources, whether they are reached, and the audience that the CSIDriver lacks', async (t) => {
+  const vault = {
+    kind: 'vault',
+    name: 'vault-prod',
+    address: 'https://127.0.0.1:1',
+    caFile: undefined,
+    serverName: undefined,
+    namespace: undefined,
+    auth: { method: 'jwt', mount: 'jwt', role: 'shop', audience: 'vault' },
+    limits: { concurrent: 4, perSecond: 50, timeoutMs: 4_000, maxBytes: 65_536 },
+  } as const
+  const world = await World.start(t, { sources: [vault] })
+  await world.runPod()
+  const { code, stdout } = await world.latchkey('doctor')
+  t.is(code, 1)
+  const lines = stdout.split('\n').map((line) => line.trim())
+  const source =
+    'failed   source vault-prod answers: vault at https://127.0.0.1:1: no connection to Vault "vault-prod" (ECONNREFUSED)'
+  t.true(lines.includes(source), stdout)
+  const tokens = lines.find((line) => line.includes('pods bring the tokens')) ?? ''
+  t.regex(tokens, /^failed .*; none for source vault-prod$/)
+  t.regex(
+    lines[lines.indexOf(tokens) + 1] ?? '',
+    /^fix: add to spec\.tokenRequests of CSIDriver csi\.latchkey\.dev: - audience: "vault"$/,
+  )
+})
+
 test('a pod is told by events that its files are stale, and that they are fresh again', async (t) => {
   const world = await World.start(t, { events: { enabled: true, staleAfterMs: 50 } })
   const { objects } = world.stage.cluster

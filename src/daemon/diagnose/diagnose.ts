@@ -9,6 +9,7 @@ import { judgeApiServer } from './api-server.ts'
 import type { Audiences } from './audiences.ts'
 import { judgeHost } from './host-side.ts'
 import { judgeAudiences, judgeConfig, judgeMemory } from './own-state.ts'
+import { judgeSources, type ProbedSource } from './sources.ts'
 import { judgeRefusals, judgeVolumes } from './volumes.ts'
 
 /** What the daemon looks at when it looks at itself. */
@@ -22,6 +23,7 @@ export interface DiagnosisParts {
   readonly reports: HostReports
   readonly volumes: () => readonly VolumeStatus__Output[]
   readonly audiences: Audiences
+  readonly sources: readonly ProbedSource[]
   /** A test gives its own. */
   readonly readMemory?: () => CgroupMemory | undefined
 }
@@ -36,7 +38,7 @@ export interface HostReports {
 /**
  * Every finding in the order in which one depends on the other: what is wrong first explains what follows.
  * No secret is in them, and of names only what a volume's own message has. Bounded by the two calls to the
- * API server that it makes. Throws: the signal's reason.
+ * API server and the one to each source that it makes. Throws: the signal's reason.
  */
 export async function diagnose(
   parts: DiagnosisParts,
@@ -44,10 +46,14 @@ export async function diagnose(
 ): Promise<readonly Finding[]> {
   const { config, clock, reports, readMemory = readCgroupMemory } = parts
   const upMs = clock.now() - parts.startedAtMs
-  const apiServer = await judgeApiServer(parts, signal)
+  const [apiServer, sources] = await Promise.all([
+    judgeApiServer(parts, signal),
+    judgeSources(parts.sources, clock, signal),
+  ])
   return [
     judgeConfig(config, parts.nodeName),
     ...apiServer,
+    ...sources,
     ...judgeHost(reports, parts.version),
     judgeAudiences(parts.audiences.latest, config),
     judgeVolumes(parts.volumes(), upMs),

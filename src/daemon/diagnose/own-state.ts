@@ -11,11 +11,12 @@ const TIGHT = 0.9
 
 /** What the daemon runs with; nothing in its configuration is secret. */
 export function judgeConfig(config: Config, node: string): Finding {
-  const { driver, audience, refresh, events, http, limits, kubernetes } = config
+  const { driver, audience, sources, refresh, events, http, limits, kubernetes } = config
   const words = [
     `driver ${driver}`,
     `audience ${audience}`,
     `node ${node}`,
+    `sources ${['kubernetes', ...sources.map(({ name }) => name)].join(', ')}`,
     `unwatched secrets every ${timespan(refresh.intervalMs)}`,
     events.enabled ? `events after ${timespan(events.staleAfterMs)}` : 'no events',
     `${limits.nodeBytes / MIB} MiB of files`,
@@ -25,23 +26,51 @@ export function judgeConfig(config: Config, node: string): Finding {
   return ok('configuration of the daemon', words.join(', '))
 }
 
-/** `audiences`: those of the newest tokens that a pod brought; undefined before the first. */
+/** For whom pods have to bring a token. */
+interface Wanted {
+  readonly who: string
+  readonly audience: string
+}
+
+/**
+ * Whether the CSIDriver asks for every token that is needed, seen by what comes: the daemon may not read it.
+ * `audiences`: those of the newest tokens that a pod brought; undefined before the first.
+ */
 export function judgeAudiences(
   audiences: readonly string[] | undefined,
-  { driver, audience }: Config,
+  { driver, audience, sources }: Config,
 ): Finding {
+  const wanted: readonly Wanted[] = [
+    { who: 'Latchkey itself', audience },
+    ...sources.map(({ name, auth }) => ({ who: `source ${name}`, audience: auth.audience })),
+  ]
+  const place = `spec.tokenRequests of CSIDriver ${driver}`
   if (audiences === undefined) {
-    return skipped(TOKENS, 'no pod has brought tokens since the daemon started')
+    const names = [...new Set(wanted.map((one) => quoted(one.audience)))].join(', ')
+    return skipped(
+      TOKENS,
+      `no pod has brought tokens since the daemon started; ${place} has to name ${names}, and "" where pods read Kubernetes Secrets`,
+    )
   }
-  const detail = `for ${audiences.map(quoted).join(', ') || 'nobody'}`
-  const lineFor = (name: string): string =>
-    `add to spec.tokenRequests of CSIDriver ${driver}: - audience: ${name}`
-  if (!audiences.includes(audience)) return failed(TOKENS, detail, lineFor(audience))
-  if (!audiences.includes('')) {
-    const fix = `where pods read Kubernetes Secrets, ${lineFor("''")}`
-    return warning(TOKENS, `${detail}; none for the API server`, fix)
-  }
-  return ok(TOKENS, detail)
+  const missing = wanted.filter((one) => !audiences.includes(one.audience))
+  const forApiServer = { who: 'the API server', audience: '' }
+  const optional = audiences.includes('') ? [] : [forApiServer]
+  const brought = `for ${audiences.map(quoted).join(', ') || 'nobody'}`
+  if (missing.length + optional.length === 0) return ok(TOKENS, brought)
+
+  const without = [...missing, ...optional].map(({ who }) => who).join(', ')
+  const detail = `${brought}; none for ${without}`
+  const inside = optional.map(
+    (one) => `where pods read Kubernetes Secrets, ${addition(place, [one])}`,
+  )
+  return missing.length === 0
+    ? warning(TOKENS, detail, inside.join(''))
+    : failed(TOKENS, detail, [addition(place, missing), ...inside].join('; '))
+}
+
+function addition(place: string, missing: readonly Wanted[]): string {
+  const lines = missing.map(({ audience }) => `- audience: ${JSON.stringify(audience)}`)
+  return `add to ${place}: ${[...new Set(lines)].join(', ')}`
 }
 
 export function judgeMemory(memory: CgroupMemory | undefined): Finding {

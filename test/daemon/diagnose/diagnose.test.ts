@@ -1,8 +1,10 @@
 import test from 'ava'
+import type { Config } from '../../../src/config/config.ts'
 import { loadConfig } from '../../../src/config/load.ts'
 import { LatchkeyError } from '../../../src/core/errors.ts'
 import { Audiences } from '../../../src/daemon/diagnose/audiences.ts'
 import { diagnose, type DiagnosisParts } from '../../../src/daemon/diagnose/diagnose.ts'
+import type { ProbedSource } from '../../../src/daemon/diagnose/sources.ts'
 import type { ApiServerFacts } from '../../../src/daemon/kube/api-probe.ts'
 import { createHostMetrics } from '../../../src/observability/host-metrics.ts'
 import type { Finding } from '../../../src/wire/finding.ts'
@@ -37,12 +39,14 @@ class World {
     limitBytes: 256 * MIB,
   }
   reviews: string[] = []
+  config: Config = loadConfig({})
+  sources: readonly ProbedSource[] = []
 
   async findings(signal = new AbortController().signal): Promise<readonly Finding[]> {
     const { clock, audiences, isConnected, latest, ageMs } = this
     return diagnose(
       {
-        config: loadConfig({}),
+        config: this.config,
         version: '0.1.0',
         nodeName: 'node-1',
         clock,
@@ -68,6 +72,7 @@ class World {
         reports: { isConnected, latest, ageMs },
         volumes: () => this.volumes,
         audiences,
+        sources: this.sources,
         readMemory: () => this.memory,
       },
       signal,
@@ -107,7 +112,7 @@ test('a daemon on a good day finds all well, and says what it saw', async (t) =>
       [
         'GRADE_OK',
         'configuration of the daemon',
-        'driver csi.latchkey.dev, audience latchkey, node node-1, unwatched secrets every 60s, no events, 64 MiB of files, probes at 0.0.0.0 port 9808',
+        'driver csi.latchkey.dev, audience latchkey, node node-1, sources kubernetes, unwatched secrets every 60s, no events, 64 MiB of files, probes at 0.0.0.0 port 9808',
         '',
       ],
       ['GRADE_OK', 'API server answers', 'v1.35.1, in 4 ms', ''],
@@ -238,17 +243,82 @@ test('tokens that are missing are told of with the line that the CSIDriver needs
   const world = new World()
   const check = 'pods bring the tokens that are needed'
   t.is((await world.finding(check)).grade, 'GRADE_SKIPPED')
-  world.audiences.note(['vault'])
+  world.audiences.note(['', 'vault'])
   t.like(await world.finding(check), {
     grade: 'GRADE_FAILED',
-    detail: 'for "vault"',
-    fix: 'add to spec.tokenRequests of CSIDriver csi.latchkey.dev: - audience: latchkey',
+    detail: 'for "", "vault"; none for Latchkey itself',
+    fix: 'add to spec.tokenRequests of CSIDriver csi.latchkey.dev: - audience: "latchkey"',
   })
   world.audiences.note(['latchkey'])
   t.like(await world.finding(check), {
     grade: 'GRADE_WARNING',
-    fix: "where pods read Kubernetes Secrets, add to spec.tokenRequests of CSIDriver csi.latchkey.dev: - audience: ''",
+    fix: 'where pods read Kubernetes Secrets, add to spec.tokenRequests of CSIDriver csi.latchkey.dev: - audience: ""',
   })
+})
+
+/** Two Vaults of the configuration, each with an audience of its own. */
+function withVaults(world: World): void {
+  const vault = (name: string, audience: string) => ({
+    kind: 'vault' as const,
+    name,
+    address: `https://${name}.example.org`,
+    caFile: undefined,
+    serverName: undefined,
+    namespace: undefined,
+    auth: { method: 'jwt' as const, mount: 'jwt', role: undefined, audience },
+    limits: { concurrent: 16, perSecond: 50, timeoutMs: 10_000, maxBytes: 1_048_576 },
+  })
+  const sources = [vault('vault-a', 'audience-a'), vault('vault-b', 'audience-b')]
+  world.config = { ...world.config, sources }
+}
+
+test('tokens that a source lacks are told of with its name and the line to add', async (t) => {
+  const world = new World()
+  withVaults(world)
+  const check = 'pods bring the tokens that are needed'
+  world.audiences.note(['latchkey', '', 'audience-a'])
+  t.like(await world.finding(check), {
+    grade: 'GRADE_FAILED',
+    detail: 'for "latchkey", "", "audience-a"; none for source vault-b',
+    fix: 'add to spec.tokenRequests of CSIDriver csi.latchkey.dev: - audience: "audience-b"',
+  })
+  world.audiences.note(['latchkey'])
+  t.like(await world.finding(check), {
+    grade: 'GRADE_FAILED',
+    detail: 'for "latchkey"; none for source vault-a, source vault-b, the API server',
+    fix:
+      'add to spec.tokenRequests of CSIDriver csi.latchkey.dev: - audience: "audience-a", - audience: "audience-b"; ' +
+      'where pods read Kubernetes Secrets, add to spec.tokenRequests of CSIDriver csi.latchkey.dev: - audience: ""',
+  })
+  world.audiences.note(['latchkey', '', 'audience-a', 'audience-b'])
+  t.is((await world.finding(check)).grade, 'GRADE_OK')
+})
+
+test('before a pod has brought tokens, the audiences that the CSIDriver has to name are said', async (t) => {
+  const world = new World()
+  withVaults(world)
+  t.like(await world.finding('pods bring the tokens that are needed'), {
+    grade: 'GRADE_SKIPPED',
+    detail:
+      'no pod has brought tokens since the daemon started; spec.tokenRequests of CSIDriver csi.latchkey.dev has to name "latchkey", "audience-a", "audience-b", and "" where pods read Kubernetes Secrets',
+  })
+})
+
+test('the sources of the configuration are looked at, also while the API server is away', async (t) => {
+  const world = new World()
+  const seen = { grade: 'GRADE_OK', detail: 'active', fix: '' } as const
+  world.sources = [
+    {
+      name: 'vault-a',
+      kind: 'vault',
+      address: 'https://vault-a.example.org',
+      probe: () => Promise.resolve(seen),
+    },
+  ]
+  world.facts = () => {
+    throw new LatchkeyError('KubeUnavailable', 'no connection')
+  }
+  t.like(await world.finding('source vault-a answers'), { grade: 'GRADE_OK' })
 })
 
 test('volumes are counted by state, and the first that need a look are named', async (t) => {
