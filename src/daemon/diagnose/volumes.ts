@@ -45,12 +45,12 @@ export function judgeVolumes(volumes: readonly VolumeStatus__Output[], upMs: num
   return ok(VOLUMES, detail)
 }
 
+/** Messages of sources name secrets, which those who may look at a node need not know: a reason says enough. */
 function whyOf({ pod, targetPath, reason, message }: VolumeStatus__Output): string {
   const volume = posix.basename(posix.dirname(targetPath))
   const name = pod?.name ? `${pod.namespace}/${pod.name}` : `uid:${pod?.uid ?? ''}`
   const [first = ''] = message.split('\n', 1)
-  const why = [reason, first].filter((part) => part !== '').join(': ')
-  return `${name} ${volume}: ${why.slice(0, MAX_MESSAGE_CHARS)}`
+  return `${name} ${volume}: ${reason === '' ? first.slice(0, MAX_MESSAGE_CHARS) : reason}`
 }
 
 /** These are no pod's fault. */

@@ -321,9 +321,13 @@ test('the sources of the configuration are looked at, also while the API server 
   t.like(await world.finding('source vault-a answers'), { grade: 'GRADE_OK' })
 })
 
-test('volumes are counted by state, and the first that need a look are named', async (t) => {
+test('volumes are counted by state, and the first that need a look are named, but no secret is', async (t) => {
   const world = new World()
-  const stale = { state: 'VOLUME_STALE', reason: 'SecretNotFound', message: 'gone\nTo:' } as const
+  const stale = {
+    state: 'VOLUME_STALE',
+    reason: 'SecretNotFound',
+    message: 'Secret "pw" is gone',
+  } as const
   world.volumes = [
     volume({}),
     ...[0, 1, 2].map(() => volume(stale)),
@@ -338,7 +342,7 @@ test('volumes are counted by state, and the first that need a look are named', a
     grade: 'GRADE_WARNING',
     detail:
       '1 stranded, 3 stale, 1 fresh: uid:u-1 db: nothing proves that it ended; ' +
-      'shop/api-0 db: SecretNotFound: gone; shop/api-0 db: SecretNotFound: gone',
+      'shop/api-0 db: SecretNotFound; shop/api-0 db: SecretNotFound',
     fix: 'latchkey list says why for each of them',
   })
 })
