@@ -11,6 +11,8 @@ export interface HoldingsMessage {
     readonly source: string
     readonly role: string
     readonly token: Uint8Array
+    readonly isOwn: boolean
+    readonly isDoubted: boolean
   }[]
   readonly secrets: readonly HeldSecretMessage[]
   readonly isAsking: boolean
@@ -27,6 +29,7 @@ export interface HeldSecretMessage {
   readonly lifeMs: number
   readonly endsAtMs: number
   readonly isReplaced: boolean
+  readonly isDue: boolean
 }
 
 const root = new protobuf.Root().loadSync(join(PROTO_FOLDER, 'latchkey/daemon/v1/bookmark.proto'))

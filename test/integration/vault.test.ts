@@ -134,7 +134,7 @@ test('a lease outlives the daemon: its successor goes on with it and makes no ne
     what: 'the session to be resumed',
   })
   t.is(await node.read(pod, 'db/username'), user)
-  t.is(node.vault.count('auth/jwt/login'), 1)
+  t.is(node.vault.count('auth/jwt/login'), 2, 'one of the account, one of the volume')
   await node.endPod(pod)
   await until(() => node.database.users.size === 0, { what: 'the user to be dropped' })
   t.is(node.vault.count('database/creds/shop'), 1)

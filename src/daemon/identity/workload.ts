@@ -8,4 +8,6 @@ export interface Workload {
   readonly expiresAtMs: number
   /** Every token that came along, by audience; each names the same pod and service account. */
   readonly tokens: ReadonlyMap<string, ServiceToken>
+  /** The volume that asks, by a name of its own: what is leased to it hangs on a session of its own. */
+  readonly holder?: string | undefined
 }

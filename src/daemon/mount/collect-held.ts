@@ -34,10 +34,12 @@ export async function collectHeld(
   try {
     contents = await collect()
   } catch (thrown) {
+    holdings.doubtUnheard()
     // Of several secrets some may have been leased all the same.
     await leaveBookmark(holdings, false, shim, signal)
     throw LatchkeyError.from(thrown)
   }
+  holdings.doubtUnheard()
   try {
     await leaveBookmark(holdings, false, shim, signal)
     return contents

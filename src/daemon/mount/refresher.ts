@@ -87,7 +87,9 @@ export class Refresher {
 
   /** Hands over the first contents, and keeps the volume fresh until the stream ends. */
   async begin(first: Contents, shim: Shim, signal: AbortSignal): Promise<void> {
-    await this.#parts.delivery.send(first, shim.stream, signal)
+    const { delivery, holdings } = this.#parts
+    await delivery.send(first, shim.stream, signal)
+    holdings?.settle()
     if (first.stale !== undefined) this.#fail(ofMemory(first.stale), first.stale.sinceMs)
     await this.run(shim, signal, false)
   }
@@ -128,6 +130,7 @@ export class Refresher {
       const wanted = { workload, items, fsGroup: volume.fsGroup, holdings }
       const contents = await collectHeld(wanted, on, shim, signal)
       const refreshed = await delivery.send(contents, shim.stream, signal)
+      holdings?.settle()
       if (contents.stale !== undefined) throw ofMemory(contents.stale)
       this.#succeed(refreshed)
       for (const { resolve } of asking) resolve(refreshed)

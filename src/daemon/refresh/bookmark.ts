@@ -14,6 +14,8 @@ export interface HeldSecret {
   readonly source: string
   readonly ask: string
   readonly value: Value & { readonly term: NonNullable<Value['term']> }
+  /** To be asked for anew. */
+  readonly isDue: boolean
 }
 
 /** Whose holdings they are. */
@@ -86,14 +88,17 @@ export function readBookmark(bytes: Buffer): Bookmark | undefined {
     secrets.filter((secret) => secret.isReplaced === isReplaced).map(fromMessage)
   return {
     account: { namespace, serviceAccount, serviceAccountUid },
-    logins: logins.map(({ source, role, token }) => ({ source, role, token: secretOf(token) })),
+    logins: logins.map(({ token, ...login }) => ({ ...login, token: secretOf(token) })),
     held: those(false),
     replaced: those(true),
     isAsking,
   }
 }
 
-function toMessage({ source, ask, value }: HeldSecret, isReplaced: boolean): HeldSecretMessage {
+function toMessage(
+  { source, ask, value, isDue }: HeldSecret,
+  isReplaced: boolean,
+): HeldSecretMessage {
   const { term, version, entries, json } = value
   return {
     source,
@@ -109,11 +114,13 @@ function toMessage({ source, ask, value }: HeldSecret, isReplaced: boolean): Hel
     lifeMs: term.lifeMs,
     endsAtMs: term.endsAtMs,
     isReplaced,
+    isDue,
   }
 }
 
 function fromMessage(message: HeldSecretMessage): HeldSecret {
-  const { source, ask, version, entries, json, leaseId, isRenewable, lifeMs, endsAtMs } = message
+  const { source, ask, version, entries, json, leaseId, isRenewable, isDue } = message
+  const { lifeMs, endsAtMs } = message
   const lease = leaseId.length === 0 ? undefined : { id: secretOf(leaseId), isRenewable }
   const value = {
     version,
@@ -122,7 +129,7 @@ function fromMessage(message: HeldSecretMessage): HeldSecret {
     immutable: false,
     term: { lease, lifeMs, endsAtMs },
   }
-  return { source, ask, value }
+  return { source, ask, value, isDue }
 }
 
 const NOTHING = Buffer.alloc(0)

@@ -7,7 +7,6 @@ import type { HeldSecret } from './bookmark.ts'
 export interface Held extends HeldSecret {
   readonly backoff: Backoff
   tendAtMs: number
-  /** To be asked for anew. */
   isDue: boolean
 }
 
@@ -44,9 +43,9 @@ export class HeldSecrets {
   }
 
   /** Takes a secret over as it is, to be looked after at a time of the caller's. */
-  put(secret: HeldSecret, tendAtMs: number): void {
+  put(secret: HeldSecret, tendAtMs: number, isDue: boolean): void {
     const backoff = new Backoff(RETRY, this.#random)
-    this.#held.set(keyOf(secret), { ...secret, backoff, tendAtMs, isDue: false })
+    this.#held.set(keyOf(secret), { ...secret, backoff, tendAtMs, isDue })
   }
 
   /** Keeps a copy in place of what was held before. */
@@ -54,7 +53,7 @@ export class HeldSecrets {
     const before = this.#held.get(keyOf(secret))
     if (before !== undefined) this.retire(before)
     const copy = { ...secret, value: copyValue(secret.value) }
-    this.put(copy, this.tendAtMs(copy))
+    this.put(copy, this.tendAtMs(copy), false)
   }
 
   /** The pod may go on with an older one until that ends by itself: its lease is given back with the volume. */

@@ -1,10 +1,10 @@
-import { createHash } from 'node:crypto'
+import { createHash, randomUUID } from 'node:crypto'
 import type { Clock } from '../../core/clock.ts'
 import { LatchkeyError, type Reason } from '../../core/errors.ts'
 import type { SecretBytes } from '../../core/secret-bytes.ts'
 import type { Logger } from '../../observability/log.ts'
 import type { Workload } from '../identity/workload.ts'
-import type { Hold } from '../sources/hold.ts'
+import { isUnheard, type Hold, type Login } from '../sources/hold.ts'
 import type { Item } from '../sources/item.ts'
 import { askOf, secretKeyOf } from '../sources/secret-key.ts'
 import type { Fetched, Fetching } from '../sources/serve-last.ts'
@@ -56,6 +56,10 @@ export class Holdings {
   readonly #left = new WeakMap<object, Buffer>()
   /** Asked for, and found to end not by itself. */
   readonly #endless = new Set<string>()
+  /** Names the sessions of its own; whoever takes the volume over goes on with those under another name. */
+  readonly #holder = randomUUID()
+  /** What was asked for and not heard of. */
+  #unheard: Pick<HeldSecret, 'source' | 'ask'>[] = []
   #users = 0
   #isGivingBack = false
   #onDue: () => void = () => undefined
@@ -89,12 +93,19 @@ export class Holdings {
     this.#log = log
     this.#account = accountOf(workload)
     const ours = isSameAccount(bookmark?.account, this.#account) ? bookmark : undefined
+    const holder = this.#holder
     const hold = (name: string, named: readonly string[]): readonly (readonly [string, Hold])[] => {
-      const resume = ours?.logins.filter(({ source }) => source === name) ?? []
+      const resume = ours === undefined ? [] : loginsAt(ours, name)
+      const isShown = ours?.held.some((secret) => secret.source === name && isLeased(secret))
       const onReplaced = (role: string, endsAtMs: number): void => {
         this.#tender.loseLeases(name, role, endsAtMs)
       }
-      const held = sources.get(name)?.hold?.(workload, named, { resume, onReplaced })
+      const held = sources.get(name)?.hold?.(workload, named, {
+        holder,
+        resume,
+        isShown: isShown ?? false,
+        onReplaced,
+      })
       return held === undefined ? [] : [[name, held]]
     }
     this.#holds = new Map([...asks].flatMap(([name, named]) => hold(name, named)))
@@ -107,7 +118,8 @@ export class Holdings {
     for (const secret of ours?.held ?? []) {
       const isNamed = asks.get(secret.source)?.includes(secret.ask) === true
       const soonMs = clock.now() + Math.round(SOON_MS * random())
-      if (isNamed) this.#secrets.put(secret, soonMs)
+      const isLost = ours?.isAsking === true && hasOwnLogin(ours, secret)
+      if (isNamed) this.#secrets.put(secret, soonMs, secret.isDue || isLost)
       else this.#secrets.retire(secret)
     }
     for (const secret of ours?.replaced ?? []) this.#secrets.retire(secret)
@@ -135,17 +147,42 @@ export class Holdings {
         const held = this.#secrets.get(from, ask)
         if (held?.isDue === false) return copyValue(held.value)
         try {
-          const fetched = await fetching.fetch(workload, from, ask, signal, lastForMs)
+          const asking = { ...workload, holder: this.#holder }
+          const fetched = await fetching.fetch(asking, from, ask, signal, lastForMs)
           const { term } = fetched
           if (term === undefined) this.#endless.add(`${from}\n${ask}`)
-          else this.#keep({ source: from, ask, value: { ...fetched, term } })
+          else this.#keep({ source: from, ask, value: { ...fetched, term }, isDue: false })
           return fetched
         } catch (thrown) {
+          if (signal.aborted || isUnheard(thrown)) this.#unheard.push({ source: from, ask })
           if (held === undefined || signal.aborted) throw thrown
           return this.#asLongAsItLives(held, thrown)
         }
       },
     }
+  }
+
+  /**
+   * Where an answer was lost, there may be a lease that nobody knows of: what hangs on the same session is leased anew
+   * under another one. To be called when nothing is being asked for.
+   */
+  doubtUnheard(): void {
+    for (const { source, ask } of this.#unheard.splice(0)) {
+      const leased = this.#leasedAt(source)
+      for (const held of leased) held.isDue = true
+      this.#holds.get(source)?.doubt(ask, leased.length > 0)
+    }
+  }
+
+  /** The pod sees what is held now: sessions end that are in doubt. */
+  settle(): void {
+    for (const [source, hold] of this.#holds) {
+      if (this.#leasedAt(source).every(({ isDue }) => !isDue)) hold.settle()
+    }
+  }
+
+  #leasedAt(source: string): readonly Held[] {
+    return this.#secrets.held.filter((held) => held.source === source && isLeased(held))
   }
 
   /** Reports whether all that these items name is held, so that asking for them leases nothing. */
@@ -233,4 +270,19 @@ export class Holdings {
     if (held.value.term.endsAtMs <= this.#clock.now()) throw thrown
     return { ...copyValue(held.value), stale: { sinceMs: held.tendAtMs, reason } }
   }
+}
+
+function isLeased({ value }: HeldSecret): boolean {
+  return value.term.lease !== undefined
+}
+
+function hasOwnLogin({ logins }: Bookmark, secret: HeldSecret): boolean {
+  return isLeased(secret) && logins.some(({ source, isOwn }) => isOwn && source === secret.source)
+}
+
+/** A daemon that died while it asked has left sessions under which nobody knows what is leased. */
+function loginsAt({ logins, isAsking }: Bookmark, source: string): readonly Login[] {
+  return logins
+    .filter((login) => login.source === source)
+    .map((login) => ({ ...login, isDoubted: login.isDoubted || (login.isOwn && isAsking) }))
 }

@@ -184,6 +184,47 @@ test('a restarted daemon goes on with the bookmark: same session, same lease, no
   t.deepEqual([...on.source.users], [])
 })
 
+test('after a death in the midst of asking all is leased anew, and what may be lost ends once the pod sees that', async (t) => {
+  const on = new World()
+  const before = on.open()
+  await on.user(before)
+  const bookmark = on.bookmark(before, true)
+  before.drop()
+  const after = on.open(bookmark)
+  t.deepEqual(on.source.doubted, ['session-1'])
+  t.false(after.covers(ITEMS))
+  after.settle()
+  t.is(on.source.settled, 0)
+  t.is(await on.user(after), 'u-2')
+  after.settle()
+  t.is(on.source.settled, 1)
+})
+
+test('what is to be asked for anew is so after a restart, too', async (t) => {
+  const on = new World()
+  on.source.isRenewable = false
+  const before = on.open()
+  await on.user(before)
+  await on.clock.advance(LIFE_MS - 1_000)
+  await until(() => on.dues > 0, { what: 'the volume to be due' })
+  const bookmark = on.bookmark(before)
+  t.false(on.open(bookmark).covers(ITEMS))
+})
+
+test('an answer that was lost puts into doubt what is leased beside it, once nothing is asked for any more', async (t) => {
+  const on = new World()
+  const holdings = on.open()
+  on.source.away = 'Timeout'
+  await t.throwsAsync(on.user(holdings))
+  t.deepEqual(on.source.doubts, [])
+  holdings.doubtUnheard()
+  t.deepEqual(on.source.doubts, [['database/creds/shop', false]])
+  on.source.away = 'AccessDenied'
+  await t.throwsAsync(on.user(holdings))
+  holdings.doubtUnheard()
+  t.is(on.source.doubts.length, 1, 'a refusal is an answer')
+})
+
 test('a bookmark of another account is not used', async (t) => {
   const on = new World()
   const before = on.open()

@@ -15,6 +15,11 @@ export class LeasingSource implements Source {
   readonly users = new Set<string>()
   readonly renewals: string[] = []
   readonly resumed: string[] = []
+  /** Of those, the ones that were in doubt. */
+  readonly doubted: string[] = []
+  /** What was doubted, and whether the pod may see what is leased beside it. */
+  readonly doubts: [string, boolean][] = []
+  settled = 0
   fetches = 0
   holds = 0
   releases = 0
@@ -53,6 +58,8 @@ export class LeasingSource implements Source {
     this.holds += 1
     this.onReplaced = options.onReplaced
     this.resumed.push(...options.resume.map(({ token }) => text(token)))
+    const doubted = options.resume.filter(({ isDoubted }) => isDoubted)
+    this.doubted.push(...doubted.map(({ token }) => text(token)))
     return {
       offer: () => undefined,
       open: () => {
@@ -71,7 +78,21 @@ export class LeasingSource implements Source {
         if (this.away === undefined) this.users.delete(text(lease.id))
         return this.#unlessAway(undefined)
       },
-      logins: (): readonly Login[] => [{ source: 'vault', role: 'r', token: secret('session-1') }],
+      doubt: (ask, isShown) => {
+        this.doubts.push([ask, isShown])
+      },
+      settle: () => {
+        this.settled += 1
+      },
+      logins: (): readonly Login[] => [
+        {
+          source: 'vault',
+          role: 'r',
+          token: secret('session-1'),
+          isOwn: true,
+          isDoubted: false,
+        },
+      ],
       drop: () => {
         this.drops += 1
       },

@@ -1,5 +1,4 @@
 import type { IncomingMessage } from 'node:http'
-import { LatchkeyError } from '../../../core/errors.ts'
 import type { VaultSettings } from './settings.ts'
 import { VaultError } from './vault-error.ts'
 
@@ -50,9 +49,11 @@ function joinOffPool(chunks: readonly Buffer[], length: number): Buffer {
   return whole
 }
 
-function tooLarge({ name, limits }: VaultSettings): LatchkeyError {
-  return new LatchkeyError(
+function tooLarge({ name, limits }: VaultSettings): VaultError {
+  return new VaultError(
     'PayloadTooLarge',
     `the answer of Vault "${name}" is larger than ${limits.maxBytes} bytes, the source's limits.maxBytes`,
+    // Whatever it leased is not known.
+    { isUnheard: true },
   )
 }

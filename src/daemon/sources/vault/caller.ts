@@ -181,7 +181,7 @@ export class Caller {
     return new VaultError(
       'SourceUnavailable',
       `what answered for Vault "${name}" is none: no JSON that a Vault would write; mend the source's address`,
-      { status },
+      { status, isUnheard: true },
     )
   }
 }

@@ -23,6 +23,18 @@ const UNTRUSTED: ReadonlySet<string> = new Set([
   'DEPTH_ZERO_SELF_SIGNED_CERT',
 ])
 
+/** The call never went out. */
+const BEFORE_SENDING: ReadonlySet<string> = new Set([
+  ...UNTRUSTED,
+  'ECONNREFUSED',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'CERT_HAS_EXPIRED',
+  'ERR_TLS_CERT_ALTNAME_INVALID',
+])
+
 export function brokenOff(code: string): Error {
   return new BrokenCall(code, false)
 }
@@ -49,7 +61,7 @@ export function connectionRefusal(thrown: unknown, settings: VaultSettings): Lat
   return new VaultError(
     'SourceUnavailable',
     `no connection to Vault "${settings.name}" (${code})${hintFor(code)}`,
-    { isSourceWide: true },
+    { isSourceWide: true, isUnheard: !BEFORE_SENDING.has(code) },
   )
 }
 

@@ -10,7 +10,7 @@ import { readRefusal } from './read-refusal.ts'
 import { refusalOf, type Asked } from './refusal.ts'
 import { checkRef, encodePath, type SecretRef } from './secret-ref.ts'
 import type { VaultSettings } from './settings.ts'
-import type { Session } from './vault-api.ts'
+import type { Session, VaultApi } from './vault-api.ts'
 import { VaultError } from './vault-error.ts'
 
 export interface ReaderOptions {
@@ -20,8 +20,8 @@ export interface ReaderOptions {
   readonly digestKey: Buffer
 }
 
-/** Throws as VaultApi.read does. */
-export function createReader(options: ReaderOptions) {
+/** Throws as VaultApi's do. */
+export function createReader(options: ReaderOptions): Pick<VaultApi, 'read' | 'mayLease'> {
   const { caller, settings } = options
   // A session is known by its token; what it learnt goes with it.
   const learnt = new WeakMap<SecretBytes, Mounts>()
@@ -32,7 +32,16 @@ export function createReader(options: ReaderOptions) {
     learnt.set(session.token, mounts)
     return mounts
   }
-  return async (session: Session, ref: SecretRef, signal: AbortSignal): Promise<VaultSecret> => {
+  const mayLease = async (session: Session, { secret }: SecretRef, signal: AbortSignal) => {
+    checkRef({ secret })
+    const { engine } = planRead({ secret }, await mountsOf(session).find(secret, signal))
+    return engine !== 'kv1' && engine !== 'kv2'
+  }
+  const read = async (
+    session: Session,
+    ref: SecretRef,
+    signal: AbortSignal,
+  ): Promise<VaultSecret> => {
     checkRef(ref)
     const mounts = mountsOf(session)
     const plan = planRead(ref, await mounts.find(ref.secret, signal))
@@ -45,6 +54,7 @@ export function createReader(options: ReaderOptions) {
       throw thrown
     }
   }
+  return { read, mayLease }
 }
 
 function readOnce(

@@ -73,10 +73,10 @@ export function sharedRefusal(
 ): VaultError | undefined {
   const where = `Vault "${source}"`
   const said = words === '' ? '' : `: ${words}`
-  const unavailable = (message: string, isSourceWide: boolean): VaultError =>
-    new VaultError('SourceUnavailable', message, { status, retryAfterMs, isSourceWide })
+  const unavailable = (message: string, isSourceWide: boolean, isUnheard = false): VaultError =>
+    new VaultError('SourceUnavailable', message, { status, retryAfterMs, isSourceWide, isUnheard })
   if (NOT_READY.has(status)) return unavailable(`${where} ${stateWords(status)}${said}`, true)
-  if (status >= 500) return unavailable(`${where} failed (${status})${said}`, false)
+  if (status >= 500) return unavailable(`${where} failed (${status})${said}`, false, true)
   if (status >= 300 && status < 400) {
     return unavailable(
       `${where} answered with a redirect (${status}), which is not followed: let the source's address name the active server or a load balancer of it`,

@@ -23,6 +23,8 @@ export class SessionShelf {
   /** What calls are made with. */
   current: CurrentSession | undefined
   readonly #role: string
+  /** Something may be leased under them that nobody knows of. */
+  #doubted: Session[] = []
   /** Older logins. What was leased under them is still in use. */
   #retired: Session[] = []
   /** From before a restart; nobody has looked yet whether they still live. */
@@ -43,6 +45,29 @@ export class SessionShelf {
     else this.retire(session)
   }
 
+  get doubted(): readonly Session[] {
+    return this.#doubted
+  }
+
+  /** Takes over one from before a restart that is not to be used any more. Answers undefined where it is known. */
+  resumeDoubted(token: SecretBytes): Session | undefined {
+    if (this.#all().some((one) => one.token.equals(token))) {
+      token.wipe()
+      return undefined
+    }
+    const session = { token, role: this.#role }
+    this.#doubted.push(session)
+    return session
+  }
+
+  /** What calls were made with is used no longer, and to be ended. Answers undefined where there is none. */
+  doubt(): CurrentSession | undefined {
+    const { current } = this
+    if (current !== undefined) this.#doubted.push(current)
+    this.current = undefined
+    return current
+  }
+
   get nextResumable(): Session | undefined {
     return this.#resumable[0]
   }
@@ -50,6 +75,7 @@ export class SessionShelf {
   /** It has been looked at: it lives and is in use, or it has ended. */
   takeOff(session: Session): void {
     this.#resumable = this.#resumable.filter((one) => one !== session)
+    this.#doubted = this.#doubted.filter((one) => one !== session)
   }
 
   retire(session: Session): void {
@@ -70,11 +96,12 @@ export class SessionShelf {
     this.current = undefined
     this.#retired = []
     this.#resumable = []
+    this.#doubted = []
     return all
   }
 
   #all(): readonly Session[] {
-    const before = [...this.#resumable, ...this.#retired.toReversed()]
+    const before = [...this.#resumable, ...this.#retired.toReversed(), ...this.#doubted]
     return this.current === undefined ? before : [this.current, ...before]
   }
 }

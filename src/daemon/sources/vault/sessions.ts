@@ -13,6 +13,8 @@ export interface SessionOwner {
   readonly serviceAccount: string
   readonly serviceAccountUid: string
   readonly role: string
+  /** One volume's name for its own; undefined: shared by all of the account. */
+  readonly holder?: string | undefined
 }
 
 export interface AcquireOptions {
@@ -21,6 +23,10 @@ export interface AcquireOptions {
    * one, that one had ended or been replaced, and what was leased under it is to be asked for anew.
    */
   readonly resume?: SecretBytes | undefined
+  /** Given up: tokens under which something may be leased that nobody knows of. */
+  readonly doubted?: readonly SecretBytes[]
+  /** The pod may see what is leased under those. */
+  readonly isShown?: boolean
   /** Called after each new login but the first. */
   readonly onReplaced?: ((replacement: Replacement) => void) | undefined
 }
@@ -45,8 +51,19 @@ export interface SessionHandle {
    * Throws: TokenMissing · what VaultApi.login throws · what `work` throws · the signal's reason.
    */
   use<T>(signal: AbortSignal, work: (session: LiveSession) => Promise<T>): Promise<T>
+  /** Reports whether there has been a login, or one from before a restart, that has not ended. */
+  isOpen(): boolean
   /** A copy of the token that a restarted daemon goes on with; undefined before the first login. */
   bookmark(): SecretBytes | undefined
+  /** Copies of the tokens that are to be ended, and have not been yet. */
+  doubted(): readonly SecretBytes[]
+  /**
+   * Nobody knows what was leased last: calls go on with another session. This one ends at once, or where the pod may
+   * still see what is leased under it, with `settle`.
+   */
+  doubt(isShown: boolean): void
+  /** The pod sees nothing that is leased under doubted ones. */
+  settle(): void
   /** Lets go, for good. The last one to do so ends the session and the leases under it. */
   release(): Promise<Farewell>
   /** Lets go without a word to Vault, for good: somebody else goes on with the bookmark. */
@@ -74,9 +91,9 @@ export class VaultSessions {
     this.#options = { random, onEvent, ...rest }
   }
 
-  /** Sessions that are held. */
+  /** Sessions that are held, and have been opened. */
   get size(): number {
-    return this.#shared.size
+    return [...this.#shared.values()].filter(({ token }) => token !== undefined).length
   }
 
   /** Throws: ShuttingDown. */
@@ -86,7 +103,9 @@ export class VaultSessions {
     const shared = this.#shared.get(key) ?? this.#begin(key, owner)
     const holder = {}
     shared.join(holder, options.onReplaced ?? (() => undefined))
-    if (options.resume !== undefined) shared.resume(options.resume)
+    const { resume, doubted = [], isShown = false } = options
+    for (const token of doubted) shared.resumeDoubted(token, isShown)
+    if (resume !== undefined) shared.resume(resume)
     let farewell: Promise<Farewell> | undefined
     const refuseReleased = (): void => {
       if (this.#closing.signal.aborted) throw stopping()
@@ -103,10 +122,21 @@ export class VaultSessions {
         refuseReleased()
         return shared.use(signal, work)
       },
+      isOpen: () => farewell === undefined && shared.token !== undefined,
       bookmark: () =>
         farewell === undefined
           ? shared.token?.use((bytes) => SecretBytes.copyOf(bytes))
           : undefined,
+      doubted: () =>
+        farewell === undefined
+          ? shared.doubted.map((token) => token.use((bytes) => SecretBytes.copyOf(bytes)))
+          : [],
+      doubt(isShown) {
+        if (farewell === undefined) shared.doubt(isShown)
+      },
+      settle() {
+        if (farewell === undefined) shared.endDoubted()
+      },
       release: () => (farewell ??= this.#release(key, owner, shared, holder)),
       drop: () => {
         if (farewell !== undefined) return
@@ -137,6 +167,7 @@ export class VaultSessions {
       onEvent: (event) => {
         onEvent(event, owner)
       },
+      end: (session) => this.#end(session, owner),
     })
     this.#shared.set(key, shared)
     return shared
@@ -154,7 +185,8 @@ export class VaultSessions {
     // Whoever comes now gets a session of its own: this one is as good as ended.
     this.#shared.delete(key)
     const sessions = await shared.retire()
-    const farewells = await Promise.all(sessions.map((session) => this.#end(session, owner)))
+    const ending = sessions.map((session) => this.#end(session, owner))
+    const farewells = await Promise.all([...ending, ...shared.ending])
     return (['closed', 'given-up'] as const).find((word) => farewells.includes(word)) ?? 'ended'
   }
 
@@ -188,8 +220,14 @@ export class VaultSessions {
   }
 }
 
-function keyOf({ namespace, serviceAccount, serviceAccountUid, role }: SessionOwner): string {
-  return JSON.stringify([namespace, serviceAccount, serviceAccountUid, role])
+function keyOf({
+  namespace,
+  serviceAccount,
+  serviceAccountUid,
+  role,
+  holder,
+}: SessionOwner): string {
+  return JSON.stringify([namespace, serviceAccount, serviceAccountUid, role, holder])
 }
 
 function stopping(): LatchkeyError {

@@ -1,11 +1,12 @@
 import { Backoff, jittered } from '../../../core/backoff.ts'
 import type { Clock } from '../../../core/clock.ts'
 import { LatchkeyError, type Reason } from '../../../core/errors.ts'
-import type { SecretBytes } from '../../../core/secret-bytes.ts'
+import { SecretBytes } from '../../../core/secret-bytes.ts'
 import { LongTimer } from './long-timer.ts'
 import { SessionShelf, type LiveSession } from './session-shelf.ts'
 import { OfferedTokens } from './session-tokens.ts'
 import { waitFor } from './shared-wait.ts'
+import type { Farewell } from './sessions.ts'
 import type { Session, VaultApi } from './vault-api.ts'
 import { isTrouble } from './vault-error.ts'
 
@@ -27,6 +28,8 @@ export interface SharedSessionOptions {
   /** Aborts when the daemon stops. */
   readonly closing: AbortSignal
   readonly onEvent: (event: SessionEvent) => void
+  /** Ends a session at the other side, wipes its token, and never rejects. */
+  readonly end: (session: Session) => Promise<Farewell>
 }
 
 const RENEW_AT = 2 / 3
@@ -46,6 +49,7 @@ export class SharedSession {
   readonly #backoff: Backoff
   readonly #shelf: SessionShelf
   readonly #onReplaced = new Map<object, (replacement: Replacement) => void>()
+  readonly #ending = new Map<Session, Promise<Farewell>>()
   #opening: Promise<LiveSession> | undefined
   #generation = 0
   #isOver = false
@@ -75,6 +79,50 @@ export class SharedSession {
   /** Takes over a token from before a restart. */
   resume(token: SecretBytes): void {
     this.#shelf.resume(token)
+  }
+
+  /** Takes over one that is not to be used any more; see `doubt`. */
+  resumeDoubted(token: SecretBytes, isShown: boolean): void {
+    const session = this.#shelf.resumeDoubted(token)
+    if (session !== undefined && !isShown) this.#endSoon(session)
+  }
+
+  /**
+   * Whoever calls next gets another session. This one ends at once, or where somebody may still see what is leased
+   * under it, with `endDoubted`.
+   */
+  doubt(isShown: boolean): void {
+    const session = this.#shelf.doubt()
+    if (session === undefined) return
+    this.#timer.stop()
+    if (!isShown) this.#endSoon(session)
+  }
+
+  endDoubted(): void {
+    for (const session of this.#shelf.doubted) this.#endSoon(session)
+  }
+
+  /** Tokens to write down, of what may have to be ended after a restart. */
+  get doubted(): readonly SecretBytes[] {
+    return this.#shelf.doubted.map(({ token }) => token)
+  }
+
+  /** Ends that are under way. */
+  get ending(): readonly Promise<Farewell>[] {
+    return [...this.#ending.values()]
+  }
+
+  #endSoon(session: Session): void {
+    if (this.#ending.has(session)) return
+    // The shelf has it until then, so that a bookmark does.
+    const { token } = session
+    const own = { ...session, token: token.use((bytes) => SecretBytes.copyOf(bytes)) }
+    const ended = this.#options.end(own).finally(() => {
+      this.#ending.delete(session)
+      this.#shelf.takeOff(session)
+      token.wipe()
+    })
+    this.#ending.set(session, ended)
   }
 
   /** The token to write down for a restart. */
@@ -111,7 +159,7 @@ export class SharedSession {
     await this.#opening?.catch(() => undefined)
     this.#timer.stop()
     this.tokens.wipe()
-    return this.#shelf.clear()
+    return this.#clear()
   }
 
   /** Forgets everything and ends nothing: after a restart, the same session goes on. */
@@ -120,7 +168,12 @@ export class SharedSession {
     this.#isDropped = true
     this.#timer.stop()
     this.tokens.wipe()
-    for (const { token } of this.#shelf.clear()) token.wipe()
+    for (const { token } of this.#clear()) token.wipe()
+  }
+
+  /** What is being ended is no concern of the caller's. */
+  #clear(): readonly Session[] {
+    return this.#shelf.clear().filter((session) => !this.#ending.has(session))
   }
 
   async #open(signal: AbortSignal): Promise<LiveSession> {

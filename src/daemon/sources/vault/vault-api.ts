@@ -50,6 +50,8 @@ export interface VaultApi {
   login(jwt: SecretBytes, role: string, signal: AbortSignal): Promise<Login>
   /** Also throws: SecretNotFound. */
   read(session: Session, ref: SecretRef, signal: AbortSignal): Promise<VaultSecret>
+  /** Whether reading it may lease something: it lies in no KV engine, as far as the session may know. */
+  mayLease(session: Session, ref: SecretRef, signal: AbortSignal): Promise<boolean>
   /** A lease that is gone: SecretNotFound with `trouble: 'gone-lease'`. */
   renewLease(
     session: Session,
@@ -78,7 +80,7 @@ export function createVaultApi(options: VaultApiOptions): VaultApi {
   return {
     settings,
     login: createLogin(caller, settings),
-    read: createReader({ caller, settings, clock, digestKey: randomBytes(32) }),
+    ...createReader({ caller, settings, clock, digestKey: randomBytes(32) }),
     ...createLeaseCalls(caller, settings),
     close: () => {
       transport.close()

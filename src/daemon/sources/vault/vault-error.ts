@@ -11,6 +11,8 @@ export interface VaultErrorDetails extends ErrorOptions {
   readonly retryAfterMs?: number | undefined
   /** Whoever asks for something else would hear the same: sealed, overloaded, not there. */
   readonly isSourceWide?: boolean | undefined
+  /** The call went out, and what it came to was lost on the way. */
+  readonly isUnheard?: boolean | undefined
   /** Of the HTTP answer, where there was one. */
   readonly status?: number | undefined
 }
@@ -20,6 +22,7 @@ export class VaultError extends LatchkeyError {
   readonly trouble: VaultTrouble | undefined
   readonly retryAfterMs: number | undefined
   readonly isSourceWide: boolean
+  readonly isUnheard: boolean
   readonly status: number | undefined
 
   constructor(reason: Reason, message: string, details: VaultErrorDetails = {}) {
@@ -27,6 +30,7 @@ export class VaultError extends LatchkeyError {
     this.trouble = details.trouble
     this.retryAfterMs = details.retryAfterMs
     this.isSourceWide = details.isSourceWide ?? false
+    this.isUnheard = details.isUnheard ?? false
     this.status = details.status
   }
 }

@@ -1,39 +1,51 @@
-import type { Hold, HoldOptions } from '../hold.ts'
-import { readAsk } from '../secret-key.ts'
+import { LatchkeyError } from '../../../core/errors.ts'
+import type { SecretBytes } from '../../../core/secret-bytes.ts'
 import type { Workload } from '../../identity/workload.ts'
+import type { Hold, HoldOptions, Login } from '../hold.ts'
+import { readAsk } from '../secret-key.ts'
 import type { SessionHandle } from './sessions.ts'
 import { roleOf } from './settings.ts'
 import { ownerOf, tokenOf, type VaultSourceOptions } from './vault-source.ts'
 
-/** A volume's part in the sessions of its service account: one for each role that its items log in with. */
+/** A volume's sessions for one role: its part in that of the service account, and its own, for what is leased. */
+interface RoleHandles {
+  readonly role: string
+  readonly shared: SessionHandle
+  readonly own: SessionHandle
+}
+
+/**
+ * A volume's part in the sessions at one Vault, by the roles that its items log in with. Sessions of its own are
+ * opened only where something that it names may come with a lease: so they can be ended, and with them whatever is
+ * leased under them, without a word to any other volume.
+ */
 export function holdAt(
-  { api, sessions, clock }: VaultSourceOptions,
+  options: VaultSourceOptions,
   workload: Workload,
   asks: readonly string[],
-  { resume, onReplaced }: HoldOptions,
+  hold: HoldOptions,
 ): Hold {
+  const { api, clock } = options
   const { settings } = api
-  const { name } = settings
   const roleFor = (ask: string): string => roleOf(settings, readAsk(ask).role)
-  const roles = new Set([...asks.map(roleFor), ...resume.map(({ role }) => role)])
-  const handles = new Map<string, SessionHandle>()
-  for (const role of roles) {
-    const handle = sessions.acquire(ownerOf(workload, settings, role), {
-      resume: resume.find((login) => login.role === role)?.token,
-      onReplaced: ({ previousEndsAtMs }) => {
-        onReplaced(role, previousEndsAtMs)
-      },
-    })
-    handles.set(role, handle)
+  const roles = new Set([...asks.map(roleFor), ...hold.resume.map(({ role }) => role)])
+  const byRole = new Map(
+    [...roles].map((role) => [role, handlesFor(options, workload, role, hold)] as const),
+  )
+  const all = [...byRole.values()].flatMap(({ shared, own }) => [shared, own])
+  const handlesOf = (ask: string): RoleHandles => {
+    const handles = byRole.get(roleFor(ask))
+    if (handles === undefined) throw new Error('a secret that the volume did not name')
+    return handles
   }
-  const handleFor = (ask: string): SessionHandle => {
-    const handle = handles.get(roleFor(ask))
-    if (handle === undefined) throw new Error('a secret that the volume did not name')
-    return handle
+  // What an older daemon leased hangs on the shared one; any session may prolong and end it.
+  const leasing = (ask: string): SessionHandle => {
+    const { own, shared } = handlesOf(ask)
+    return own.isOpen() ? own : shared
   }
   const offer = (newer: Workload): void => {
     if (!newer.tokens.has(settings.auth.audience)) return
-    for (const handle of handles.values()) handle.offer(tokenOf(newer, settings))
+    for (const handle of all) handle.offer(tokenOf(newer, settings))
   }
   offer(workload)
   return {
@@ -42,12 +54,17 @@ export function holdAt(
     async open(signal) {
       tokenOf(workload, settings)
       await Promise.all(
-        handles.values().map((handle) => handle.use(signal, () => Promise.resolve())),
+        asks.map(async (ask) => {
+          const { shared, own } = handlesOf(ask)
+          const ref = { secret: readAsk(ask).secret }
+          const mayLease = await shared.use(signal, (session) => api.mayLease(session, ref, signal))
+          if (mayLease) await own.use(signal, () => Promise.resolve())
+        }),
       )
     },
 
     async prolong(ask, { id }, lifeMs, signal) {
-      return handleFor(ask).use(signal, async (session) => {
+      return leasing(ask).use(signal, async (session) => {
         const askedAtMs = clock.now()
         const { durationMs, renewable } = await api.renewLease(session, id, lifeMs, signal)
         return { endsAtMs: askedAtMs + durationMs, isRenewable: renewable }
@@ -55,22 +72,74 @@ export function holdAt(
     },
 
     async giveBack(ask, { id }, signal) {
-      await handleFor(ask).use(signal, (session) => api.revokeLease(session, id, signal))
+      const handle = leasing(ask)
+      try {
+        await handle.use(signal, (session) => api.revokeLease(session, id, signal))
+      } catch (thrown) {
+        // It may lack the right to end leases one by one; the end of the volume's own session takes them all.
+        const isDenied = LatchkeyError.from(thrown).reason === 'AccessDenied'
+        if (!isDenied || handle !== handlesOf(ask).own) throw thrown
+      }
     },
 
-    logins: () =>
-      [...handles].flatMap(([role, handle]) => {
-        const token = handle.bookmark()
-        return token === undefined ? [] : [{ source: name, role, token }]
-      }),
+    doubt(ask, isShown) {
+      handlesOf(ask).own.doubt(isShown)
+    },
+
+    settle() {
+      for (const { own } of byRole.values()) own.settle()
+    },
+
+    logins: () => [...byRole.values()].flatMap((handles) => loginsOf(settings.name, handles)),
 
     drop() {
-      for (const handle of handles.values()) handle.drop()
+      for (const handle of all) handle.drop()
     },
 
     async release() {
-      const farewells = await Promise.all(handles.values().map((handle) => handle.release()))
+      const farewells = await Promise.all(all.map((handle) => handle.release()))
       return farewells.every((farewell) => farewell === 'shared' || farewell === 'ended')
     },
   }
+}
+
+function handlesFor(
+  { api, sessions }: VaultSourceOptions,
+  workload: Workload,
+  role: string,
+  { holder, resume, isShown, onReplaced }: HoldOptions,
+): RoleHandles {
+  const { settings } = api
+  const tokens = (isFitting: (login: Login) => boolean): readonly SecretBytes[] =>
+    resume.filter((login) => login.role === role && isFitting(login)).map(({ token }) => token)
+  const owner = ownerOf(workload, settings, role)
+  const [ofAccount] = tokens(({ isOwn }) => !isOwn)
+  const [ofVolume] = tokens(({ isOwn, isDoubted }) => isOwn && !isDoubted)
+  return {
+    role,
+    shared: sessions.acquire({ ...owner, holder: undefined }, { resume: ofAccount }),
+    own: sessions.acquire(
+      { ...owner, holder },
+      {
+        resume: ofVolume,
+        doubted: tokens(({ isOwn, isDoubted }) => isOwn && isDoubted),
+        isShown,
+        onReplaced: ({ previousEndsAtMs }) => {
+          onReplaced(role, previousEndsAtMs)
+        },
+      },
+    ),
+  }
+}
+
+function loginsOf(source: string, { role, shared, own }: RoleHandles): readonly Login[] {
+  const login = (token: SecretBytes, isOwn: boolean, isDoubted: boolean): Login => {
+    return { source, role, token, isOwn, isDoubted }
+  }
+  const [ofAccount, ofVolume] = [shared.bookmark(), own.bookmark()]
+  return [
+    ...(ofAccount === undefined ? [] : [login(ofAccount, false, false)]),
+    ...(ofVolume === undefined ? [] : [login(ofVolume, true, false)]),
+    ...own.doubted().map((token) => login(token, true, true)),
+  ]
 }

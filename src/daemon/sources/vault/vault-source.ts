@@ -7,7 +7,7 @@ import type { Source, Term, Value } from '../source.ts'
 import type { VaultSecret } from './read-answer.ts'
 import type { SessionOwner, VaultSessions } from './sessions.ts'
 import { roleOf, type VaultSettings } from './settings.ts'
-import type { VaultApi } from './vault-api.ts'
+import type { Session, VaultApi } from './vault-api.ts'
 import { holdAt } from './vault-hold.ts'
 
 export interface VaultSourceOptions {
@@ -26,17 +26,29 @@ export function createVaultSource(options: VaultSourceOptions): Source {
 
     async fetch(workload, ask, signal) {
       const { secret, version, role, args } = readAsk(ask)
-      // For the length of this call; the volumes' own holds keep the session alive between calls.
-      const handle = sessions.acquire(ownerOf(workload, settings, role))
-      try {
-        handle.offer(tokenOf(workload, settings))
-        const read = await handle.use(signal, (session) =>
-          api.read(session, { secret, version, args }, signal),
-        )
-        return toValue(read, clock.now())
-      } finally {
-        void handle.release()
+      const ref = { secret, version, args }
+      const owner = ownerOf(workload, settings, role)
+      // For the length of a call; the volumes' holds keep the sessions alive between calls.
+      const withSession = async <T>(
+        whose: SessionOwner,
+        work: (session: Session) => Promise<T>,
+      ): Promise<T> => {
+        const handle = sessions.acquire(whose)
+        try {
+          handle.offer(tokenOf(workload, settings))
+          return await handle.use(signal, work)
+        } finally {
+          void handle.release()
+        }
       }
+      const shared = { ...owner, holder: undefined }
+      const isOwn =
+        owner.holder !== undefined &&
+        (await withSession(shared, (session) => api.mayLease(session, ref, signal)))
+      const read = await withSession(isOwn ? owner : shared, (session) =>
+        api.read(session, ref, signal),
+      )
+      return toValue(read, clock.now())
     },
 
     hold: (workload, asks, hold) => holdAt(options, workload, asks, hold),
@@ -44,12 +56,12 @@ export function createVaultSource(options: VaultSourceOptions): Source {
 }
 
 export function ownerOf(
-  { pod, serviceAccountUid }: Workload,
+  { pod, serviceAccountUid, holder }: Workload,
   settings: VaultSettings,
   role: string | undefined,
 ): SessionOwner {
   const { namespace, serviceAccount } = pod
-  return { namespace, serviceAccount, serviceAccountUid, role: roleOf(settings, role) }
+  return { namespace, serviceAccount, serviceAccountUid, role: roleOf(settings, role), holder }
 }
 
 /** Throws: TokenMissing, naming the line to add. */

@@ -45,6 +45,10 @@ export class ScriptedApi implements VaultApi {
     return { token: bytes, policies: [], requestId: '', durationMs: this.ttlMs, renewable }
   }
 
+  mayLease(): Promise<boolean> {
+    return Promise.resolve(false)
+  }
+
   async renewSelf({ token }: Session, incrementMs: number): ReturnType<VaultApi['renewSelf']> {
     const text = textOf(token)
     this.renewals.push(text)

@@ -58,6 +58,8 @@ export class VaultDouble {
   /** Where set: refuses every call with 429, asking for this pause. */
   retryAfterS: number | undefined
   fault: Fault | undefined
+  /** Whether what it did for a path is answered by a connection that breaks. */
+  losesAnswer: (path: string) => boolean = () => false
   readonly #options: DoubleOptions
   readonly #server: http.Server
 
@@ -118,6 +120,10 @@ export class VaultDouble {
       role: token?.role,
       pod: token?.pod,
     })
+    if (this.losesAnswer(path)) {
+      response.destroy()
+      return
+    }
     response.writeHead(reply.status, { 'content-type': 'application/json', ...reply.headers })
     response.end(reply.status === 204 ? undefined : dress(reply, requestId))
   }
