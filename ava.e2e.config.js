@@ -2,7 +2,7 @@ const round = process.env.LATCHKEY_E2E_STORIES
 
 const STORIES = 'test/e2e/stories/*.test.ts'
 /** Stories that neither kill nor replace anything, and so do not mind others at the same time. */
-const CALM = ['change', 'contract', 'delivery', 'freshness', 'metrics', 'refusals'].map(
+const CALM = ['change', 'contract', 'delivery', 'freshness', 'metrics', 'refusals', 'vault'].map(
   (name) => `test/e2e/stories/${name}.test.ts`,
 )
 

@@ -3,12 +3,13 @@ import { join, relative } from 'node:path'
 
 import type { Cluster } from './cluster/cluster.ts'
 import { STORY_LABEL } from './cluster/cluster.ts'
+import { vaultPatches } from './vault-guide.ts'
 
 export const NAMESPACE = 'latchkey-system'
 const BASE = join(import.meta.dirname, '..', '..', 'deploy', 'kustomize', 'base')
 const ROLLOUT_WITHIN_S = 150
 
-/** The shipped manifests with another image, and nothing else changed. */
+/** The shipped manifests with another image, and a Vault where we have one; nothing else is changed. */
 export interface Deployment {
   /** Folder for `kubectl apply -k` and `kubectl delete -k`. */
   readonly folder: string
@@ -30,6 +31,8 @@ export function prepareDeployment(cluster: Cluster, folder: string): Deployment 
     kind: 'Kustomization',
     resources: [relative(folder, BASE)],
     images: [{ name: 'latchkey', newName: name, ...tag }],
+    // All stories run with the sources of our own node's Vault: who does not use them does not notice.
+    patches: cluster.node === undefined ? [] : vaultPatches(cluster.node),
   }
   writeFileSync(join(folder, 'kustomization.yaml'), JSON.stringify(overlay, null, 2))
   const ours = ['-n', NAMESPACE]

@@ -15,6 +15,7 @@ import type { Deployment } from './deployment.ts'
 import { prepareDeployment } from './deployment.ts'
 import type { StoriesResult } from './stories-run.ts'
 import { runStories } from './stories-run.ts'
+import { setUpVault } from './vault-guide.ts'
 
 const USAGE = `npm run e2e -- [options]
   (none)                 a Kubernetes of its own on this machine; root, Debian, Go 1.26
@@ -84,6 +85,11 @@ async function setOwnStage(flags: Flags, signal: AbortSignal): Promise<Stage> {
       rmSync(archive)
     }
     const deployment = prepareDeployment(cluster, join(RUN_FOLDER, 'manifests'))
+    if (cluster.node !== undefined) {
+      const begun = performance.now()
+      await setUpVault(cluster.node, cluster, signal)
+      say(`Vault is set up after ${((performance.now() - begun) / 1000).toFixed(1)} s`)
+    }
     const strike = (): Promise<void> => (flags.keep ? Promise.resolve() : rig.down())
     if (flags.keep) tellHowToEnter(description)
     return { description, cluster, deployment, strike }

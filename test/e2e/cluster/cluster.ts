@@ -1,10 +1,12 @@
 import type { CommandOptions, CommandOutput } from './command.ts'
 import { run } from './command.ts'
+import type { Postgres } from './postgres.ts'
 import type { RigDescription } from './rig-node.ts'
 import { openRigNode } from './rig-node.ts'
 import { inside } from './seal.ts'
 import type { Service } from './service.ts'
 import { until } from './until.ts'
+import type { VaultServer } from './vault.ts'
 
 /** A Kubernetes cluster that stories run on: our own node, or one that existed before. */
 export interface Cluster {
@@ -31,6 +33,9 @@ export interface ClusterNode {
   readonly apiServer: Service
   /** The words that run kubectl on the node, by `run` or `service`. */
   readonly kubectl: readonly string[]
+  readonly vault: VaultServer
+  /** The database that this Vault makes users in. */
+  readonly postgres: Postgres
   /** Folder with Debian's prometheus and promtool. */
   readonly prometheusFolder: string
   /** /proc/self/mountinfo of the node. */

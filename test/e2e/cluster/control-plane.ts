@@ -1,11 +1,12 @@
 import { join } from 'node:path'
 
 import type { Binaries } from './binaries.ts'
+import { ISSUER_HOST } from './furnishing.ts'
 import type { Pki } from './pki.ts'
 import { NODE_ADDRESS } from './seal.ts'
 
 const ETCD_URL = 'http://127.0.0.1:2379'
-const ISSUER = 'https://kubernetes.default.svc.cluster.local'
+const ISSUER = `https://${ISSUER_HOST}`
 
 export function etcdCommand(binaries: Binaries, folder: string): string[] {
   return [

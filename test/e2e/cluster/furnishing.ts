@@ -6,6 +6,8 @@ import { run } from './command.ts'
 import type { Seal } from './seal.ts'
 import { API_SERVICE_ADDRESS, inside, NODE_ADDRESS, NODE_NAME } from './seal.ts'
 
+/** The API server's host name, as the tokens of service accounts give their issuer. */
+export const ISSUER_HOST = 'kubernetes.default.svc.cluster.local'
 const GATEWAY = '10.77.0.1'
 
 // kubelet wants to write these; protectKernelDefaults makes it only look, and what it sees is a
@@ -77,7 +79,11 @@ function linkNames(folder: string): string[][] {
 
 function overlaidFiles(scratchFolder: string): [string, string][] {
   const texts: [string, string][] = [
-    ['/etc/hosts', `127.0.0.1 localhost\n${NODE_ADDRESS} ${NODE_NAME}\n`],
+    // Vault asks the issuer of tokens for its keys by the name that these carry.
+    [
+      '/etc/hosts',
+      `127.0.0.1 localhost\n${NODE_ADDRESS} ${NODE_NAME}\n${API_SERVICE_ADDRESS} ${ISSUER_HOST}\n`,
+    ],
     ['/etc/resolv.conf', ''],
     ...Object.entries(WANTED_SYSCTLS).map(([name, value]): [string, string] => [
       `/proc/sys/${name}`,

@@ -2,6 +2,7 @@ import { accessSync, constants, existsSync, readFileSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
 
 import { cached, cacheKey } from './cache.ts'
+import type { CommandOptions } from './command.ts'
 import { capture, run } from './command.ts'
 
 type Report = (line: string) => void
@@ -17,11 +18,14 @@ const PROGRAMS: Readonly<Record<string, string>> = {
   debootstrap: 'debootstrap',
   ip: 'iproute2',
   openssl: 'openssl',
+  jq: 'jq',
+  '/usr/lib/postgresql': 'postgresql',
   mount: 'mount',
   '/usr/lib/cni/bridge': 'containernetworking-plugins',
   '/etc/ssl/certs/ca-certificates.crt': 'ca-certificates',
 }
 
+const INSTALL = ['apt-get', 'install', '-y', '-q', '--no-install-recommends']
 const SEARCHED = [...(process.env['PATH'] ?? '').split(delimiter), '/usr/sbin', '/sbin']
 
 /** Checks that the machine can hold the node, and installs what Debian has of it. */
@@ -37,12 +41,10 @@ export async function ensurePackages(report: Report, signal?: AbortSignal): Prom
   }
   report(`installing ${missing.join(' ')}`)
   const env = { DEBIAN_FRONTEND: 'noninteractive' }
-  await run(['apt-get', 'update', '-q'], { env, timeoutMs: 300_000, ...(signal && { signal }) })
-  await run(['apt-get', 'install', '-y', '-q', '--no-install-recommends', ...missing], {
-    env,
-    timeoutMs: 900_000,
-    ...(signal && { signal }),
-  })
+  const options = { env, timeoutMs: 900_000, ...(signal && { signal }) }
+  await run(['apt-get', 'update', '-q'], options)
+  if (missing.includes('postgresql')) await forbidMainCluster(options)
+  await run([...INSTALL, ...missing], options)
   const still = missingPackages()
   if (still.length > 0) throw new Error(`still missing after apt-get: ${still.join(' ')}`)
 }
@@ -70,6 +72,13 @@ export async function ensurePrometheus(signal?: AbortSignal): Promise<string> {
     })
   })
   return join(folder, 'usr', 'bin')
+}
+
+/** Installing PostgreSQL would start a server on this machine's port 5432, but for this line. */
+async function forbidMainCluster(options: CommandOptions): Promise<void> {
+  const file = '/etc/postgresql-common/createcluster.conf'
+  await run([...INSTALL, 'postgresql-common'], options)
+  await run(['sed', '-i', '-E', 's/^#?create_main_cluster.*/create_main_cluster = false/', file])
 }
 
 function missingPackages(): string[] {

@@ -7,7 +7,7 @@ import { API_SERVICE_ADDRESS, NODE_ADDRESS, NODE_NAME } from './seal.ts'
 
 export const API_SERVER_URL = `https://${NODE_ADDRESS}:6443`
 
-/** Folder with `ca`, `apiserver`, `kubelet-serving` (.crt, .key), `sa` (.key, .pub) and kubeconfigs. */
+/** Folder with `ca`, `apiserver`, `kubelet-serving`, `vault-ca`, `vault` (.crt, .key), `sa` (.key, .pub) and kubeconfigs. */
 export interface Pki {
   path(file: string): string
 }
@@ -17,6 +17,8 @@ interface Certificate {
   readonly subject: string
   readonly usage: 'serverAuth' | 'clientAuth'
   readonly names?: readonly string[]
+  /** The authority that signs it; the cluster's own by default. */
+  readonly signer?: string
 }
 
 const API_SERVER_NAMES = [
@@ -46,6 +48,14 @@ const CERTIFICATES: readonly Certificate[] = [
     subject: '/O=system:masters/CN=kube-apiserver-kubelet-client',
     usage: 'clientAuth',
   },
+  // Another authority than the cluster's, so that nobody believes it who was not told to.
+  {
+    name: 'vault',
+    subject: '/CN=vault',
+    usage: 'serverAuth',
+    names: [`IP:${NODE_ADDRESS}`, 'IP:127.0.0.1'],
+    signer: 'vault-ca',
+  },
 ]
 
 /** The clients that get a kubeconfig. */
@@ -65,6 +75,7 @@ export async function createPki(folder: string, signal?: AbortSignal): Promise<P
   const options = signal ? { signal } : {}
   const authority = ['basicConstraints=critical,CA:TRUE', 'keyUsage=critical,keyCertSign,cRLSign']
   await run(opensslRequest(pki, 'ca', '/CN=latchkey-e2e-ca', authority), options)
+  await run(opensslRequest(pki, 'vault-ca', '/CN=latchkey-e2e-vault-ca', authority), options)
   const clients = Object.entries(CLIENTS).map(([name, subject]): Certificate => ({
     name,
     subject,
@@ -93,13 +104,13 @@ function opensslRequest(
 }
 
 function signedRequest(pki: Pki, certificate: Certificate): string[] {
-  const { name, subject, usage, names } = certificate
+  const { name, subject, usage, names, signer: authority = 'ca' } = certificate
   const extensions = [
     'basicConstraints=CA:FALSE',
     `extendedKeyUsage=${usage}`,
     ...(names === undefined ? [] : [`subjectAltName=${names.join(',')}`]),
   ]
-  const signer = ['-CA', pki.path('ca.crt'), '-CAkey', pki.path('ca.key')]
+  const signer = ['-CA', pki.path(`${authority}.crt`), '-CAkey', pki.path(`${authority}.key`)]
   return [...opensslRequest(pki, name, subject, extensions), ...signer]
 }
 

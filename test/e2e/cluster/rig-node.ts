@@ -4,9 +4,12 @@ import { join } from 'node:path'
 
 import type { ClusterNode } from './cluster.ts'
 import { capture, run } from './command.ts'
+import { describePostgres } from './postgres.ts'
 import type { Seal } from './seal.ts'
 import { inside } from './seal.ts'
 import { describeService } from './service.ts'
+import type { VaultPlace } from './vault.ts'
+import { openVault } from './vault.ts'
 
 /** Our own node, written down: plain data, so that any process can work with it. */
 export interface RigDescription {
@@ -29,10 +32,14 @@ export interface RigDescription {
     readonly 'kube-controller-manager': readonly string[]
     readonly 'kube-scheduler': readonly string[]
     readonly kubelet: readonly string[]
+    readonly vault: readonly string[]
   }
+  readonly vault: VaultPlace
 }
 
 const IMPORT_TIMEOUT_MS = 180_000
+/** Of the one that the node's Vault makes users in. */
+const POSTGRES_PORT = 5432
 /** The namespace of containerd that kubelet looks in. */
 const CTR = ['ctr', '-n', 'k8s.io']
 
@@ -40,6 +47,10 @@ const CTR = ['ctr', '-n', 'k8s.io']
 export function openRigNode(description: RigDescription): ClusterNode {
   const { seal, services, logFolder, recordFolder, prometheusFolder } = description
   const place = { seal, recordFolder, logFolder }
+  const runThere: ClusterNode['run'] = (command, options) =>
+    run(inside(seal, command), { label: command.join(' '), ...options })
+  const service: ClusterNode['service'] = (name, command) => describeService(place, name, command)
+  const vault = service('vault', services.vault)
   return {
     pid: seal.pid,
     kubeletRoot: `/proc/${seal.pid}/root/var/lib/kubelet`,
@@ -49,8 +60,10 @@ export function openRigNode(description: RigDescription): ClusterNode {
     kubelet: describeService(place, 'kubelet', services.kubelet),
     apiServer: describeService(place, 'kube-apiserver', services['kube-apiserver']),
     mountinfo: () => readFileSync(`/proc/${seal.pid}/mountinfo`, 'utf8'),
-    run: (command, options) => run(inside(seal, command), { label: command.join(' '), ...options }),
-    service: (name, command) => describeService(place, name, command),
+    vault: openVault(description.vault, vault, runThere, `/proc/${seal.pid}/root`),
+    postgres: describePostgres(runThere, service, 'postgres', POSTGRES_PORT),
+    run: runThere,
+    service,
     async importImage(archive, signal) {
       const command = [...CTR, 'images', 'import', join('/', archive)]
       await run(inside(seal, command), {

@@ -30,6 +30,7 @@ import type { Seal } from './seal.ts'
 import { createSeal, NODE_NAME } from './seal.ts'
 import { describeService } from './service.ts'
 import { until } from './until.ts'
+import { configureVault, vaultPlace } from './vault.ts'
 
 export interface RigOptions {
   readonly report: (line: string) => void
@@ -133,7 +134,9 @@ async function describeRig(
       'kube-controller-manager': controllerManagerCommand(binaries, pki),
       'kube-scheduler': schedulerCommand(binaries, pki),
       kubelet: configureKubelet({ binaries, pki, folder: RUN_FOLDER, syncFrequency }),
+      vault: configureVault(binaries, pki, RUN_FOLDER),
     },
+    vault: vaultPlace(binaries, pki, RUN_FOLDER),
   }
 }
 
@@ -150,6 +153,7 @@ async function start(
   launch('etcd')
   launch('containerd')
   launch('kube-apiserver')
+  launch('vault')
   await waitForContainerd(cluster, signal)
   await cluster.node?.importImage(supplies.pauseArchive, signal)
   await cluster.node?.importImage(supplies.baseArchive, signal)
@@ -157,6 +161,8 @@ async function start(
   launch('kube-controller-manager')
   launch('kube-scheduler')
   launch('kubelet')
+  await cluster.node?.postgres.start(signal)
+  await cluster.node?.vault.initialize(signal)
   await waitForNode(cluster, signal)
 }
 

@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -6,31 +6,17 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { ClusterNode } from '../cluster/cluster.ts'
 import { until } from '../cluster/until.ts'
 import { prepareDeployment } from '../deployment.ts'
+import { commandsOf, PROJECT, type as typeThere } from '../guide.ts'
 import { database, DB, latchkeyMounts, setPassword, untilFile } from './latchkey.ts'
 import { cluster, makePlace, nodeStory } from './support.ts'
 
-const PROJECT = join(import.meta.dirname, '../../..')
 /** Far longer than a pod takes to end where the driver is there. */
 const STUCK_MS = 15_000
 
-/** The commands of one section of a page, as printed. */
-function commandsOf(page: string, section: string): string[] {
-  const [, text = ''] = readFileSync(join(PROJECT, page), 'utf8').split(`\n## ${section}\n`)
-  const [own = ''] = text.split('\n## ')
-  return own
-    .split('\n')
-    .map((line) => line.trim())
-    .filter((line) => line.startsWith('$ '))
-    .map((line) => line.slice(2))
-}
-
 /** Runs a line of the guide in the project's folder, with the image that the node has. */
-async function type(node: ClusterNode, line: string, manifests: string): Promise<string> {
-  const kubectl = node.kubectl.map((word) => `'${word}'`).join(' ')
+function type(node: ClusterNode, line: string, manifests: string): Promise<string> {
   const printed = line.replace('deploy/kustomize/base', manifests)
-  const script = `cd '${PROJECT}' && kubectl() { ${kubectl} "$@"; } && ${printed}`
-  const { stdout } = await node.run(['bash', '-c', script], { label: line, timeoutMs: 150_000 })
-  return stdout.toString()
+  return typeThere(node, printed, PROJECT, { kubectl: node.kubectl })
 }
 
 nodeStory(
