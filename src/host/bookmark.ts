@@ -1,7 +1,7 @@
 import { LatchkeyError } from '../core/errors.ts'
 import { SecretBytes } from '../core/secret-bytes.ts'
+import { MAX_BOOKMARK_BYTES } from '../wire/limits.ts'
 
-const MAX_BOOKMARK_BYTES = 64 * 1024
 /** Of all volumes that live: 256 of the largest. They are charged to this container's memory. */
 const MAX_ALL_BYTES = 16 * 1024 * 1024
 

@@ -1,11 +1,9 @@
 import type { HeldVolume } from '../wire/gen/latchkey/mount/v1/HeldVolume.ts'
 import type { VolumeCounts } from '../observability/host-metrics.ts'
+import { MAX_HELD_VOLUMES } from '../wire/limits.ts'
 import type { Finding } from './sweep/finding.ts'
 import type { UnreadableStray } from './unreadable-strays.ts'
 import type { VolumeKeeper } from './volume-keeper.ts'
-
-/** The daemon refuses a report of more. */
-const MAX_HELD = 4096
 
 const STATES = {
   mounted: 'HELD_MOUNTED',
@@ -19,7 +17,7 @@ export function describeHeld(
   findings: ReadonlyMap<string, Finding>,
   strays: readonly UnreadableStray[],
 ): HeldVolume[] {
-  const held = keepers.slice(0, MAX_HELD).map((keeper): HeldVolume => {
+  const held = keepers.slice(0, MAX_HELD_VOLUMES).map((keeper): HeldVolume => {
     const { volumeId, targetPath } = keeper.volume
     if (!keeper.isMounted) {
       const note = keeper.lastError?.message ?? ''
@@ -28,7 +26,7 @@ export function describeHeld(
     const { state, note } = findings.get(volumeId) ?? { state: 'mounted', note: '' }
     return { volumeId, targetPath, state: STATES[state], note }
   })
-  return [...held, ...strays.slice(0, MAX_HELD - held.length).map(describeStray)]
+  return [...held, ...strays.slice(0, MAX_HELD_VOLUMES - held.length).map(describeStray)]
 }
 
 function describeStray({ volume: { volumeId, targetPath }, why }: UnreadableStray): HeldVolume {

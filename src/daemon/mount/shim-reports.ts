@@ -2,9 +2,9 @@ import type { Clock } from '../../core/clock.ts'
 import { LatchkeyError } from '../../core/errors.ts'
 import type { HeldVolume__Output } from '../../wire/gen/latchkey/mount/v1/HeldVolume.ts'
 import type { ShimReport__Output } from '../../wire/gen/latchkey/mount/v1/ShimReport.ts'
+import { MAX_HELD_VOLUMES } from '../../wire/limits.ts'
 
 const MAX_METRICS_BYTES = 256 * 1024
-const MAX_HELD_VOLUMES = 4096
 
 /** What the host side last said of itself, and when: the daemon answers probes and scrapes for it. */
 export class ShimReports {

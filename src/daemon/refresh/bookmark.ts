@@ -5,6 +5,7 @@ import {
   type HeldSecretMessage,
   type HoldingsMessage,
 } from '../../wire/bookmark-messages.ts'
+import { MAX_BOOKMARK_BYTES } from '../../wire/limits.ts'
 import type { Workload } from '../identity/workload.ts'
 import type { Login } from '../sources/hold.ts'
 import type { Value } from '../sources/source.ts'
@@ -45,16 +46,13 @@ export function accountOf({ pod, serviceAccountUid }: Workload): Account {
   return { namespace, serviceAccount, serviceAccountUid }
 }
 
-/** By the mount API; longer ones are refused. */
-const MAX_BYTES = 64 * 1024
-
 /**
  * What is too long goes without the values: a restarted daemon then asks for them anew, and gives the older leases
  * back with the volume.
  */
 export function writeBookmark(bookmark: Bookmark): SecretBytes {
   const whole = encode(bookmark)
-  if (whole.length <= MAX_BYTES) return whole
+  if (whole.length <= MAX_BOOKMARK_BYTES) return whole
   whole.wipe()
   const { held, replaced } = bookmark
   return encode({ ...bookmark, held: [], replaced: [...replaced, ...held] })
