@@ -1,6 +1,7 @@
 import { isMap, isNode, isScalar, LineCounter, parseDocument, visit } from 'yaml'
 import type { Document, YAMLError } from 'yaml'
 import type * as z from 'zod'
+import { quoted } from '../core/foreign-text.ts'
 import { nearestWord } from '../core/nearest-word.ts'
 import { schema, sections, type Words } from './schema.ts'
 import { SOURCE_SECTIONS } from './source-words.ts'
@@ -24,8 +25,6 @@ interface Found {
 }
 
 type Path = readonly PropertyKey[]
-
-const MAX_SHOWN_CHARS = 64
 
 /** Reads the text of a configuration file. An empty one is fine, for every word has a default. */
 export function parseConfig(text: string): Parsed {
@@ -164,10 +163,4 @@ function located(found: readonly Found[], lines: LineCounter): readonly Problem[
       const { line, col } = lines.linePos(offset)
       return { line: Math.max(line, 1), column: Math.max(col, 1), message }
     })
-}
-
-/** JSON's escapes keep a strange word on one line. */
-function quoted(word: string): string {
-  const shown = word.length > MAX_SHOWN_CHARS ? `${word.slice(0, MAX_SHOWN_CHARS)}…` : word
-  return JSON.stringify(shown.toWellFormed())
 }

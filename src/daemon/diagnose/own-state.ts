@@ -1,7 +1,7 @@
 import type { Config } from '../../config/config.ts'
+import { quoted } from '../../core/foreign-text.ts'
 import { timespan } from '../../core/timespan.ts'
 import type { CgroupMemory } from '../../observability/cgroup-memory.ts'
-import { quoted } from '../kube/foreign-text.ts'
 import { failed, ok, skipped, warning, type Finding } from '../../wire/finding.ts'
 
 const TOKENS = 'pods bring the tokens that are needed'

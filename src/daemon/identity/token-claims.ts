@@ -1,7 +1,7 @@
 import { LatchkeyError } from '../../core/errors.ts'
+import { quoted } from '../../core/foreign-text.ts'
 import { MAX_TOKEN_BYTES } from '../../core/limits.ts'
 import type { SecretBytes } from '../../core/secret-bytes.ts'
-import { quoted } from '../kube/foreign-text.ts'
 
 /** What a pod's service account token says of itself (claim `kubernetes.io`). Not verified by reading it. */
 export interface TokenClaims {

@@ -1,7 +1,7 @@
 import { LatchkeyError } from '../../core/errors.ts'
+import { quoted } from '../../core/foreign-text.ts'
 import { MAX_TOKENS } from '../../core/limits.ts'
 import type { Pod, ServiceToken } from '../../core/types.ts'
-import { quoted } from '../kube/foreign-text.ts'
 import { decodeTokenClaims, nameToken } from './token-claims.ts'
 import type { TokenClaims } from './token-claims.ts'
 

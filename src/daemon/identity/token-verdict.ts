@@ -1,7 +1,7 @@
 import { LatchkeyError } from '../../core/errors.ts'
+import { cleaned, quoted } from '../../core/foreign-text.ts'
 import type { SecretBytes } from '../../core/secret-bytes.ts'
 import type { Pod } from '../../core/types.ts'
-import { cleaned, quoted } from '../kube/foreign-text.ts'
 import type { TokenReviewStatus } from '../kube/kube-client.ts'
 import { checkEqual } from './token-set.ts'
 

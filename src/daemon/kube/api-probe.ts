@@ -1,5 +1,5 @@
 import { LatchkeyError } from '../../core/errors.ts'
-import { cleaned } from './foreign-text.ts'
+import { cleaned } from '../../core/foreign-text.ts'
 import { collectBody } from './response-body.ts'
 import type { Transport } from './transport.ts'
 

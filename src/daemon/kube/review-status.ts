@@ -1,6 +1,6 @@
 import { LatchkeyError } from '../../core/errors.ts'
+import { cleaned } from '../../core/foreign-text.ts'
 import type { SecretBytes } from '../../core/secret-bytes.ts'
-import { cleaned } from './foreign-text.ts'
 import type { TokenReviewStatus } from './kube-client.ts'
 
 const MAX_ERROR_CHARS = 512

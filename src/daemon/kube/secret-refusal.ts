@@ -1,7 +1,7 @@
 import { LatchkeyError } from '../../core/errors.ts'
+import { cleaned } from '../../core/foreign-text.ts'
 import type { SecretBytes } from '../../core/secret-bytes.ts'
 import { readStatusMessage } from './api-status.ts'
-import { cleaned } from './foreign-text.ts'
 import type { SecretRef } from './kube-client.ts'
 import { collectBody } from './response-body.ts'
 import type { ApiResponse } from './transport.ts'

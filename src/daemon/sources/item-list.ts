@@ -1,7 +1,7 @@
 import { isAlias, isMap, isScalar, isSeq, Lexer, parseDocument } from 'yaml'
 import type { Document, Pair, Range, YAMLMap } from 'yaml'
 import { LatchkeyError } from '../../core/errors.ts'
-import { cleaned, quoted } from '../kube/foreign-text.ts'
+import { cleaned, quoted } from '../../core/foreign-text.ts'
 
 const MAX_BYTES = 64 * 1024
 /**

@@ -1,5 +1,5 @@
+import { quoted } from '../../core/foreign-text.ts'
 import { parseSafePath } from '../../core/safe-path.ts'
-import { quoted } from '../kube/foreign-text.ts'
 import type { Grammar } from './grammar.ts'
 import { parseText, refuse } from './item-words.ts'
 import type { Item } from './item.ts'

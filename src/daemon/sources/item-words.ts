@@ -1,7 +1,7 @@
 import { isMap, isScalar } from 'yaml'
 import { parseDurationMs } from '../../core/duration.ts'
 import { LatchkeyError } from '../../core/errors.ts'
-import { quoted } from '../kube/foreign-text.ts'
+import { quoted } from '../../core/foreign-text.ts'
 import type { Grammar } from './grammar.ts'
 import type { Args } from './item.ts'
 

@@ -1,5 +1,5 @@
+import { quoted } from '../../core/foreign-text.ts'
 import { nearestWord } from '../../core/nearest-word.ts'
-import { quoted } from '../kube/foreign-text.ts'
 import { refuseCollisions } from './collisions.ts'
 import { readItemList, type Words } from './item-list.ts'
 import { KUBERNETES_GRAMMAR, type Grammars } from './grammar.ts'

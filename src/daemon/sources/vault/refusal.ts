@@ -1,6 +1,6 @@
 import type { Reason } from '../../../core/errors.ts'
+import { cleaned } from '../../../core/foreign-text.ts'
 import type { SecretBytes } from '../../../core/secret-bytes.ts'
-import { cleaned } from '../../kube/foreign-text.ts'
 import { VaultError, type VaultErrorDetails } from './vault-error.ts'
 
 /** An answer other than 2xx. */

@@ -1,5 +1,5 @@
 import { LatchkeyError } from '../../../core/errors.ts'
-import { quoted } from '../../kube/foreign-text.ts'
+import { quoted } from '../../../core/foreign-text.ts'
 
 /** What an item asks a Vault for. */
 export interface SecretRef {

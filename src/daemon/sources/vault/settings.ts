@@ -1,6 +1,6 @@
 import { X509Certificate } from 'node:crypto'
 import { LatchkeyError } from '../../../core/errors.ts'
-import { quoted } from '../../kube/foreign-text.ts'
+import { quoted } from '../../../core/foreign-text.ts'
 
 /** How pods log in: with their own token, through an auth method that Vault's administrator mounted. */
 export interface VaultAuth {

@@ -1,4 +1,4 @@
-import type { SecretBytes } from '../../core/secret-bytes.ts'
+import type { SecretBytes } from './secret-bytes.ts'
 
 const MAX_QUOTED_CHARS = 64
 const NOT_PLAIN = /[^\x20-\x7e]/g

@@ -1,7 +1,7 @@
 import test from 'ava'
 import fc from 'fast-check'
-import { SecretBytes } from '../../../src/core/secret-bytes.ts'
-import { cleaned, quoted } from '../../../src/daemon/kube/foreign-text.ts'
+import { SecretBytes } from '../../src/core/secret-bytes.ts'
+import { cleaned, quoted } from '../../src/core/foreign-text.ts'
 
 const ONE_PLAIN_LINE = /^[\x20-\x7e]*$/
 
