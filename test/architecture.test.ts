@@ -5,7 +5,18 @@ import { readSourceTree } from './architecture/source-tree.ts'
 
 const PROJECT = new URL('../', import.meta.url).pathname
 
-const NETWORK = ['http', 'https', 'http2', 'tls', 'dns', 'dgram'].map((name) => `node:${name}`)
+const NETWORK = [
+  'http',
+  'https',
+  'http2',
+  'tls',
+  'dns',
+  'dns/promises',
+  'dgram',
+  'quic',
+  'cluster',
+  'child_process',
+].map((name) => `node:${name}`)
 
 const RULES: Rules = {
   layers: {
@@ -92,7 +103,23 @@ const RULES: Rules = {
     'node:http2': ['src/minicluster/'],
     'node:tls': ['src/daemon/kube/', 'src/minicluster/'],
     'node:dns': [],
+    'node:dns/promises': [],
     'node:dgram': [],
+    'node:quic': [],
+    // The host side has it for unix sockets alone, which src/wire/ opens and dials by their paths.
+    'node:net': [
+      'src/wire/',
+      'src/host/csi/csi-server.ts',
+      'src/config/kinds.ts',
+      'src/cli/daemon-call.ts',
+      'src/daemon/http-server.ts',
+      'src/daemon/mount/mount-server.ts',
+      'src/minicluster/',
+    ],
+    // Of a debugger's powers the garbage collector only, and whether one has been let in.
+    'node:inspector': ['src/syscalls/freed-memory.ts', 'src/cli/debuggers.ts'],
+    'node:inspector/promises': [],
+    'node:repl': [],
     // No shell and no other program: what we need of the kernel is in src/syscalls/.
     // The demo runs itself again in a mount namespace of its own.
     'node:child_process': ['src/cli/demo.ts'],
@@ -106,7 +133,7 @@ const RULES: Rules = {
     // What runs as root on the node: no HTTP, TLS or Kubernetes code, by whatever detour. grpc-js speaks
     // HTTP/2 itself, over unix sockets only, and is shut in by src/wire/; prom-client has a push gateway's
     // client in it, which src/observability/ does not let out.
-    ...['src/host/', 'src/cli/host.ts'].map((room) => ({
+    ...['src/host/', 'src/cli/host.ts', 'src/cli/host-start.ts'].map((room) => ({
       room,
       files: ['src/daemon/', 'src/minicluster/'],
       builtins: NETWORK,
@@ -159,6 +186,8 @@ const RULES: Rules = {
     // A stop that hangs, or a second signal, cannot wait for main to return.
     'src/cli/lifetime.ts',
   ],
+  // Beside modules, Node has globals that reach the network. The demo reads its own daemon's metrics.
+  webClients: ['src/cli/demo-story.ts'],
   generated: ['src/wire/gen/'],
 }
 

@@ -53,7 +53,7 @@ export const COMMANDS: readonly Command[] = [
     summary: 'run the host side: serve kubelet, build volumes; as root, off the network',
     operands: [],
     flags: [CONFIG],
-    run: async ({ flags }) => (await import('./host.ts')).runHost(configOf(flags)),
+    run: async ({ flags }) => (await import('./host-start.ts')).runHost(configOf(flags)),
   },
   {
     name: 'daemon',

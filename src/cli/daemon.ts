@@ -5,8 +5,8 @@ import { loadInCluster, loadKubeconfig } from '../daemon/kube/config.ts'
 import { createKubeClient } from '../daemon/kube/create-client.ts'
 import { startDaemon, type RunningDaemon } from '../daemon/start-daemon.ts'
 import { createLogger, type Logger } from '../observability/log.ts'
-import { overwriteFreedMemory, releaseGarbage } from '../syscalls/freed-memory.ts'
-import { disableCoreDumps } from '../syscalls/hardening.ts'
+import { releaseGarbage } from '../syscalls/freed-memory.ts'
+import { hardenProcess } from './debuggers.ts'
 import { runUntilSignal } from './lifetime.ts'
 import { readVersion } from './version.ts'
 
@@ -14,8 +14,7 @@ const ROOT = 0
 
 /** `latchkey daemon`: the side that talks to the network. Answers the exit code. */
 export async function runDaemon({ config: file }: { readonly config?: string }): Promise<number> {
-  disableCoreDumps()
-  overwriteFreedMemory()
+  hardenProcess()
   const config = loadConfig({ file, environment: process.env })
   const log = createLogger({ level: config.log.level, side: 'daemon' })
   return runUntilSignal(await startDaemonSide(config, log), log)

@@ -1,32 +1,18 @@
 import { dirname } from 'node:path'
 import type { Config } from '../config/config.ts'
-import { loadConfig, nodeNameOf } from '../config/load.ts'
+import { nodeNameOf } from '../config/load.ts'
 import { systemClock } from '../core/clock.ts'
-import { LatchkeyError } from '../core/errors.ts'
-import { MAX_USER_OR_GROUP_ID } from '../core/limits.ts'
 import { csiSocketPath } from '../host/csi/csi-server.ts'
 import { NodeClaim } from '../host/node-claim.ts'
 import { startHost, type RunningHost } from '../host/start-host.ts'
 import { TmpfsStore } from '../host/volume/tmpfs-store.ts'
-import { createLogger, type Logger } from '../observability/log.ts'
-import { overwriteFreedMemory } from '../syscalls/freed-memory.ts'
-import { disableCoreDumps } from '../syscalls/hardening.ts'
+import type { Logger } from '../observability/log.ts'
 import { probeKernel } from '../syscalls/kernel-features.ts'
-import { listenForStop, stopInTime, untilAborted } from './lifetime.ts'
+import { stopInTime, untilAborted } from './lifetime.ts'
 import { NODE_CGROUPS } from './node-cgroups.ts'
 import { readVersion } from './version.ts'
 
 const ROOT = 0
-
-/** `latchkey host`: the side that kubelet talks to. Answers the exit code. */
-export async function runHost({ config: file }: { readonly config?: string }): Promise<number> {
-  disableCoreDumps()
-  overwriteFreedMemory()
-  const config = loadConfig({ file, environment: process.env })
-  const log = createLogger({ level: config.log.level, side: 'host' })
-  const daemonUid = parseDaemonUid(process.env['DAEMON_UID'])
-  return serveNode(config, log, { stop: listenForStop(), daemonUid })
-}
 
 interface Serving {
   readonly stop: AbortSignal
@@ -93,15 +79,4 @@ export function startHostSide(
     daemonUid,
     cgroups: { root: NODE_CGROUPS, ownPodUid: process.env['POD_UID'] },
   })
-}
-
-/** Throws: InvalidRequest. */
-export function parseDaemonUid(text: string | undefined): number | undefined {
-  if (text === undefined || text === '') return undefined
-  const uid = /^\d{1,10}$/.test(text) ? Number(text) : Number.NaN
-  if (uid <= MAX_USER_OR_GROUP_ID) return uid
-  throw new LatchkeyError(
-    'InvalidRequest',
-    'environment variable DAEMON_UID: expected the user id of the daemon, such as 65532',
-  )
 }

@@ -13,8 +13,6 @@ const STOP_TIMEOUT_MS = 20_000
  * there is no default action: without a handler SIGTERM would be ignored.
  */
 export function listenForStop(): AbortSignal {
-  // SIGUSR1 would open a debugger, and with it the memory.
-  process.on('SIGUSR1', () => undefined)
   const stop = new AbortController()
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.once(signal, () => {

@@ -1,15 +1,13 @@
 import { loadConfig } from '../config/load.ts'
 import { createLogger } from '../observability/log.ts'
-import { overwriteFreedMemory } from '../syscalls/freed-memory.ts'
-import { disableCoreDumps } from '../syscalls/hardening.ts'
 import { startDaemonSide } from './daemon.ts'
+import { hardenProcess } from './debuggers.ts'
 import { serveNode } from './host.ts'
 import { listenForStop, stopInTime } from './lifetime.ts'
 
 /** `latchkey run`: both sides in one process, over the same socket and the same code. Answers the exit code. */
 export async function runBoth({ config: file }: { readonly config?: string }): Promise<number> {
-  disableCoreDumps()
-  overwriteFreedMemory()
+  hardenProcess()
   const config = loadConfig({ file, environment: process.env })
   const { level } = config.log
   const stop = listenForStop()

@@ -26,6 +26,7 @@ const RULES: Rules = {
   maxLines: 20,
   longFiles: {},
   exits: ['src/main.ts'],
+  webClients: ['src/main.ts'],
   generated: ['src/wire/gen/'],
 }
 
@@ -40,6 +41,11 @@ function wrongWith(
 
 test('a house in order has nothing to tell', (t) => {
   t.deepEqual(wrongWith({}), [])
+})
+
+test('a member that is called fetch is none of the global', (t) => {
+  const text = `export const a = { fetch() {} }\na.fetch()\nexport class B { fetch() {} }\n`
+  t.deepEqual(wrongWith({ 'src/host/a.ts': text }), [])
 })
 
 for (const [what, files, violations] of [
@@ -146,6 +152,16 @@ for (const [what, files, violations] of [
     'state that outlives every call',
     { 'src/core/a.ts': `let count = 0\nexport const next = () => (count += 1)\n` },
     ['src/core/a.ts:1: module state'],
+  ],
+  [
+    'a global that dials out',
+    { 'src/host/a.ts': `export const a = () => fetch('http://x')\nnew WebSocket('ws://x')\n` },
+    ['src/host/a.ts:1: web client', 'src/host/a.ts:2: web client'],
+  ],
+  [
+    'a global that dials out, by another way or name',
+    { 'src/host/a.ts': `export const a = globalThis.fetch\nexport const b = { fetch }\n` },
+    ['src/host/a.ts:1: web client', 'src/host/a.ts:2: web client'],
   ],
   [
     'an exit in the middle of the house',

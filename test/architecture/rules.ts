@@ -16,6 +16,8 @@ export interface Rules {
   readonly longFiles: Readonly<Record<string, string>>
   /** Where process.exit may stand. */
   readonly exits: readonly string[]
+  /** Where fetch, WebSocket and EventSource may stand. */
+  readonly webClients: readonly string[]
   /** Made by a tool: its names and sizes are not ours. */
   readonly generated: readonly string[]
 }
@@ -78,8 +80,12 @@ function judgeImport({ path }: SourceFile, edge: Import, rules: Rules): readonly
 }
 
 function judgeOddities({ path, oddities }: SourceFile, rules: Rules): readonly string[] {
+  const allowed: Partial<Record<string, readonly string[]>> = {
+    'process.exit': rules.exits,
+    'web client': rules.webClients,
+  }
   return oddities
-    .filter(({ what }) => what !== 'process.exit' || !within(path, rules.exits))
+    .filter(({ what }) => !within(path, allowed[what] ?? []))
     .map(({ what, line }) => `${path}:${line}: ${what}`)
 }
 
@@ -140,6 +146,7 @@ function judgeRules(tree: readonly SourceFile[], rules: Rules): readonly string[
     ...Object.keys(rules.layers),
     ...rules.closed.map(({ room }) => room),
     ...rules.exits,
+    ...rules.webClients,
   ]
   const short = Object.keys(rules.longFiles).filter((path) => {
     const lines = tree.find((file) => file.path === path)?.lines ?? 0

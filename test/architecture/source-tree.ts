@@ -25,7 +25,8 @@ export interface Import {
 }
 
 export interface Oddity {
-  readonly what: 'default export' | 'module state' | 'process.exit' | 'computed import'
+  readonly what:
+    'default export' | 'module state' | 'process.exit' | 'computed import' | 'web client'
   readonly line: number
 }
 
@@ -111,9 +112,25 @@ function oddityOf(node: ts.Node): Oddity['what'] | undefined {
   if (ts.isVariableStatement(node) && ts.isSourceFile(node.parent)) {
     return node.declarationList.flags & ts.NodeFlags.Const ? undefined : 'module state'
   }
+  if (isWebClient(node)) return 'web client'
   const isExit =
     ts.isPropertyAccessExpression(node) &&
     node.name.text === 'exit' &&
     node.expression.getText() === 'process'
   return isExit ? 'process.exit' : undefined
+}
+
+const WEB_CLIENTS = new Set(['fetch', 'WebSocket', 'EventSource'])
+
+/** One of Node's globals that dial out: named as a value by itself, or as a property of globalThis. */
+function isWebClient(node: ts.Node): boolean {
+  if (!ts.isIdentifier(node) || !WEB_CLIENTS.has(node.text)) return false
+  const { parent } = node
+  if (ts.isPropertyAccessExpression(parent) && parent.name === node) {
+    return parent.expression.getText() === 'globalThis'
+  }
+  if (ts.isShorthandPropertyAssignment(parent)) return true
+  // A name of somebody's own: a member, a parameter, a type.
+  const names = 'name' in parent ? parent.name : undefined
+  return names !== node && !ts.isTypeReferenceNode(parent)
 }

@@ -1,5 +1,5 @@
 import test from 'ava'
-import { parseDaemonUid } from '../../src/cli/host.ts'
+import { parseDaemonUid } from '../../src/cli/host-start.ts'
 import { LatchkeyError } from '../../src/core/errors.ts'
 
 test('DAEMON_UID is a user id; not set, or left empty by a manifest, it says nothing', (t) => {
