@@ -19,7 +19,11 @@ export function unproven(
   markdown: string,
   read: (path: string) => string | undefined,
 ): readonly string[] {
-  const rows = markdown.split('\n').filter((line) => line.startsWith('| ') && !isHead(line))
+  const lines = markdown.split('\n')
+  const isHead = (index: number): boolean => isRule(lines[index + 1])
+  const isRow = (line: string, index: number): boolean =>
+    line.startsWith('| ') && !isRule(line) && !isHead(index)
+  const rows = lines.filter(isRow)
   return rows.flatMap((row) => {
     const tests = namedTests(row)
     if (tests.length === 0) return [`"${row.split('|')[1]?.trim() ?? ''}": names no test`]
@@ -29,12 +33,13 @@ export function unproven(
   })
 }
 
-function isHead(row: string): boolean {
-  return row.startsWith('| Promise') || /^\| -+/.test(row)
+/** What Markdown has between a table's head and its body. */
+function isRule(line: string | undefined): boolean {
+  return line !== undefined && /^\| -+/.test(line)
 }
 
 function holds(source: string, title: string): boolean {
-  const titles = source.matchAll(/(?:test|Test|story|Story)\w*\(\s*(['`])((?:\\.|(?!\1).)*)\1/gs)
+  const titles = source.matchAll(/(?:test|Test|story|Story)\w*(?:\.serial)?\(\s*(['`])((?:\\.|(?!\1).)*)\1/gs)
   return [...titles].some(([, , pattern = '']) => {
     const parts = pattern.split(/\$\{[^}]*\}/).map((part) => RegExp.escape(part))
     return new RegExp(`^${parts.join('.*')}$`).test(title)
