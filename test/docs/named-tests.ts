@@ -39,7 +39,9 @@ function isRule(line: string | undefined): boolean {
 }
 
 function holds(source: string, title: string): boolean {
-  const titles = source.matchAll(/(?:test|Test|story|Story)\w*(?:\.serial)?\(\s*(['`])((?:\\.|(?!\1).)*)\1/gs)
+  const titles = source.matchAll(
+    /(?:test|Test|story|Story)\w*(?:\.serial)?\(\s*(['`])((?:\\.|(?!\1).)*)\1/gs,
+  )
   return [...titles].some(([, , pattern = '']) => {
     const parts = pattern.split(/\$\{[^}]*\}/).map((part) => RegExp.escape(part))
     return new RegExp(`^${parts.join('.*')}$`).test(title)
