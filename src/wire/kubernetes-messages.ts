@@ -4,18 +4,20 @@ import { PROTO_FOLDER } from './protos.ts'
 
 /** A Kubernetes object in its protobuf envelope. */
 export interface UnknownObject {
-  readonly typeMeta: { readonly apiVersion: string; readonly kind: string }
+  /** null where it was left out. */
+  readonly typeMeta: { readonly apiVersion: string; readonly kind: string } | null
   /** The object's own encoding; a view of the decoded buffer. */
   readonly raw: Buffer
 }
 
 export interface SecretObject {
+  /** null where it was left out. */
   readonly metadata: {
     readonly name: string
     readonly namespace: string
     readonly uid: string
     readonly resourceVersion: string
-  }
+  } | null
   /** Views of the decoded buffer. */
   readonly data: Readonly<Record<string, Buffer>>
   readonly type: string

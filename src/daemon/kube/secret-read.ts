@@ -45,6 +45,7 @@ export function createSecretReader(
 // The decoded object is made of views of `body`, so the values are copied out before that is zeroed.
 function decode(body: Buffer, ref: SecretRef): KubeSecret {
   const secret = decodeObject(body, ref)
+  if (secret.metadata === null) throw unreadable()
   const { name, namespace, resourceVersion } = secret.metadata
   if (name !== ref.name || namespace !== ref.namespace || resourceVersion === '') throw unreadable()
   const data = Object.entries(secret.data).map(
@@ -56,7 +57,7 @@ function decode(body: Buffer, ref: SecretRef): KubeSecret {
 function decodeObject(body: Buffer, ref: SecretRef): SecretObject {
   try {
     const { typeMeta, raw } = decodeUnknown(body)
-    if (typeMeta.kind !== 'Secret') throw unreadable()
+    if (typeMeta?.kind !== 'Secret') throw unreadable()
     const entries = countSecretEntries(raw)
     if (entries > MAX_ENTRIES) throw crowded(ref, entries)
     return decodeSecret(raw)

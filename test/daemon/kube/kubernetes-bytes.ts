@@ -38,6 +38,16 @@ export function secretBytes({
   return envelope(kind, [bytes(1, metadata), ...entries, text(3, 'Opaque'), ...flag])
 }
 
+/** What says that it is a Secret, and nothing more. */
+export function emptySecretBytes(): Buffer {
+  return envelope('Secret', [])
+}
+
+/** An object that says of what kind it is nowhere. */
+export function kindlessBytes(): Buffer {
+  return Buffer.concat([Buffer.from('k8s\0'), bytes(2, [text(3, 'Opaque')])])
+}
+
 export function statusBytes(message: string, code: number): Buffer {
   const raw = [
     text(2, 'Failure'),

@@ -1,6 +1,13 @@
 import test from 'ava'
 import { LatchkeyError } from '../../../src/core/errors.ts'
-import { PROTOBUF, secretBytes, statusBytes, statusJson } from './kubernetes-bytes.ts'
+import {
+  PROTOBUF,
+  emptySecretBytes,
+  kindlessBytes,
+  secretBytes,
+  statusBytes,
+  statusJson,
+} from './kubernetes-bytes.ts'
 import {
   DAEMON_TOKEN,
   DB,
@@ -201,6 +208,8 @@ const GARBAGE: readonly (readonly [string, string | Buffer])[] = [
   ['an object of another kind', secretBytes({ kind: 'ConfigMap' })],
   ['another Secret', secretBytes({ name: 'other' })],
   ['a Secret of another namespace', secretBytes({ namespace: 'other' })],
+  ['a Secret without metadata', emptySecretBytes()],
+  ['an object of no kind', kindlessBytes()],
   ['a Secret without a version', secretBytes({ resourceVersion: '' })],
 ]
 

@@ -205,6 +205,6 @@ async function assertFails(
   t.is(protobuf.status, code)
   t.is(protobuf.contentType, PROTOBUF)
   const { typeMeta, raw } = decodeUnknown(protobuf.body)
-  t.is(typeMeta.kind, 'Status')
+  t.is(typeMeta?.kind, 'Status')
   t.like(decodeStatus(raw), { status: 'Failure', message, reason, code })
 }
