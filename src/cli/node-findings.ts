@@ -1,6 +1,7 @@
 import { release } from 'node:os'
 import type { Config } from '../config/config.ts'
 import { LatchkeyError } from '../core/errors.ts'
+import { parseMountinfo, type Mount } from '../host/volume/mountinfo.ts'
 import { refuseSwap } from '../syscalls/kernel-features.ts'
 import { failed, ok, skipped, warning, type Finding } from '../wire/finding.ts'
 import type { NodeView } from './node-view.ts'
@@ -73,32 +74,21 @@ function judgeFolder(node: NodeView, kubeletRoot: string): Finding {
     )
   }
   const mount = mountOf(pods, node.mountinfo)
-  if (mount?.isShared === true) return ok(FOLDER, `${pods}, on the shared mount ${mount.point}`)
+  if (mount?.isShared === true)
+    return ok(FOLDER, `${pods}, on the shared mount ${mount.mountPoint}`)
   return failed(
     FOLDER,
-    `the mount ${mount?.point ?? '/'} that ${pods} lies on is not shared: pods would not see their volumes`,
+    `the mount ${mount?.mountPoint ?? '/'} that ${pods} lies on is not shared: pods would not see their volumes`,
     'mount it into the host container with mountPropagation: Bidirectional; on the node itself: mount --make-rshared /',
   )
 }
 
-interface Mount {
-  readonly point: string
-  readonly isShared: boolean
-}
-
-/** The mount that a path lies on. Optional fields stand between the options and a dash: proc_pid_mountinfo(5). */
+/** The mount that a path lies on: of two at one place the later one is seen. */
 function mountOf(path: string, mountinfo: string): Mount | undefined {
-  const mounts = mountinfo.split('\n').flatMap((line): readonly Mount[] => {
-    const [, , , , point, , ...rest] = line.split(' ')
-    if (point === undefined) return []
-    const optional = rest.slice(0, rest.indexOf('-'))
-    return [{ point, isShared: optional.some((field) => field.startsWith('shared:')) }]
-  })
-  // Of two at one place the later one is seen.
-  return mounts
-    .filter(({ point }) => point === '/' || point === path || path.startsWith(`${point}/`))
+  return parseMountinfo(mountinfo)
+    .filter(({ mountPoint: at }) => at === '/' || at === path || path.startsWith(`${at}/`))
     .reduce<Mount | undefined>(
-      (best, mount) => (mount.point.length >= (best?.point.length ?? 0) ? mount : best),
+      (best, mount) => (mount.mountPoint.length >= (best?.mountPoint.length ?? 0) ? mount : best),
       undefined,
     )
 }

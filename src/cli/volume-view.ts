@@ -1,5 +1,6 @@
 import type { VolumeStatus__Output } from '../wire/gen/latchkey/mount/v1/VolumeStatus.ts'
 import { oneLine, renderTable, type Cell, type Screen, type Tone } from './table.ts'
+import { readTargetPath } from '../core/target-path.ts'
 import { timespan } from '../core/timespan.ts'
 
 export const STATE_WORDS = ['pending', 'fresh', 'stale', 'waiting', 'ending', 'stranded'] as const
@@ -43,15 +44,15 @@ const STATES: Readonly<Record<string, readonly [StateWord, Tone]>> = {
 
 export function viewOf(status: VolumeStatus__Output): VolumeView {
   const { pod, targetPath, state, nextLookAtMs } = status
-  const [, uidOfPath, volume] = PATH.exec(targetPath) ?? []
+  const target = readTargetPath(targetPath)
   const word = STATES[state]?.[0] ?? 'unknown'
   const isServed = word === 'fresh' || word === 'stale'
   return {
     namespace: orNull(pod?.namespace),
     pod: orNull(pod?.name),
-    uid: orNull(pod?.uid) ?? orNull(uidOfPath),
+    uid: orNull(pod?.uid) ?? orNull(target?.podUid),
     serviceAccount: orNull(pod?.serviceAccount),
-    volume: orNull(volume),
+    volume: orNull(target?.volumeName),
     volumeId: status.volumeId,
     targetPath,
     state: word,
@@ -64,8 +65,6 @@ export function viewOf(status: VolumeStatus__Output): VolumeView {
     message: orNull(status.message),
   }
 }
-
-const PATH = /\/pods\/([^/]+)\/volumes\/kubernetes\.io~csi\/([^/]+)\/mount$/
 
 /** The table of `latchkey list`. */
 export function volumeTable(views: readonly VolumeView[], nowMs: number, screen?: Screen): string {

@@ -7,6 +7,8 @@ export interface TargetPath {
   readonly volumeName: string
 }
 
+const SHAPE = /\/pods\/([^/]+)\/volumes\/kubernetes\.io~csi\/([^/]+)\/mount$/
+
 const UID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$|^[0-9a-f]{32}$/
 
 /**
@@ -35,4 +37,10 @@ export function parseTargetPath(targetPath: string, kubeletRoot: string): Target
   if (!UID.test(podUid)) refuse('holds no pod uid')
   if (!isDnsLabel(volumeName)) refuse('holds no volume name')
   return { podUid, volumeName }
+}
+
+/** What a target path says to people, below whatever folder of kubelet; undefined where it says nothing. */
+export function readTargetPath(targetPath: string): TargetPath | undefined {
+  const [, podUid, volumeName] = SHAPE.exec(targetPath) ?? []
+  return podUid === undefined || volumeName === undefined ? undefined : { podUid, volumeName }
 }

@@ -1,6 +1,6 @@
 import test from 'ava'
 import { LatchkeyError } from '../../src/core/errors.ts'
-import { parseTargetPath } from '../../src/core/target-path.ts'
+import { parseTargetPath, readTargetPath } from '../../src/core/target-path.ts'
 import { volumeIdOf } from '../../src/core/volume-id.ts'
 
 const ROOT = '/var/lib/kubelet'
@@ -36,6 +36,12 @@ for (const [what, path] of [
     t.regex(error.message, /^target_path: /)
   })
 }
+
+test('people are told pod and volume of a target path below whatever folder of kubelet', (t) => {
+  t.deepEqual(readTargetPath(GOOD), { podUid: UID, volumeName: 'db' })
+  t.deepEqual(readTargetPath(GOOD.replace(ROOT, '/other')), { podUid: UID, volumeName: 'db' })
+  t.is(readTargetPath('/etc/passwd'), undefined)
+})
 
 test('the volume id is the SHA-256 of uid and name, as kubelet makes it', (t) => {
   // printf %s 'uid1vol1' | sha256sum

@@ -1,5 +1,5 @@
-import { posix } from 'node:path'
 import { isReason, type Reason } from '../../core/errors.ts'
+import { readTargetPath } from '../../core/target-path.ts'
 import { failed, ok, skipped, warning, type Finding } from '../../wire/finding.ts'
 import type { VolumeStatus__Output } from '../../wire/gen/latchkey/mount/v1/VolumeStatus.ts'
 
@@ -47,7 +47,7 @@ export function judgeVolumes(volumes: readonly VolumeStatus__Output[], upMs: num
 
 /** Messages of sources name secrets, which those who may look at a node need not know: a reason says enough. */
 function whyOf({ pod, targetPath, reason, message }: VolumeStatus__Output): string {
-  const volume = posix.basename(posix.dirname(targetPath))
+  const volume = readTargetPath(targetPath)?.volumeName ?? ''
   const name = pod?.name ? `${pod.namespace}/${pod.name}` : `uid:${pod?.uid ?? ''}`
   const [first = ''] = message.split('\n', 1)
   return `${name} ${volume}: ${reason === '' ? first.slice(0, MAX_MESSAGE_CHARS) : reason}`

@@ -1,7 +1,7 @@
-import { posix } from 'node:path'
 import { jittered } from '../../core/backoff.ts'
 import type { Clock } from '../../core/clock.ts'
 import { LatchkeyError, type Reason } from '../../core/errors.ts'
+import { readTargetPath } from '../../core/target-path.ts'
 import { timespan } from '../../core/timespan.ts'
 import type { Pod } from '../../core/types.ts'
 import type { EventOutcome } from '../../observability/daemon-metrics.ts'
@@ -190,7 +190,7 @@ class Teller implements StaleEvents {
   #eventOf(course: Course): PodEvent {
     const { volume, error, sinceMs, told } = course
     const nowMs = this.#parts.clock.now()
-    const name = posix.basename(posix.dirname(volume.targetPath))
+    const name = readTargetPath(volume.targetPath)?.volumeName ?? ''
     const head = { pod: volume.pod, node: this.#parts.node, lastAtMs: nowMs }
     const forLong = timespan(nowMs - sinceMs)
     if (isOver(course)) {

@@ -13,6 +13,8 @@ export interface Mount {
   readonly mountPoint: string
   readonly fsType: string
   readonly source: string
+  /** Whether mounts below it appear in its peers too, as those of pods do. */
+  readonly isShared: boolean
 }
 
 /** The layout of our volumes; a later one that this version cannot read gets another number. */
@@ -32,7 +34,7 @@ export function readMounts(): readonly Mount[] {
 export function parseMountinfo(text: string): readonly Mount[] {
   return text.split('\n').flatMap((line) => {
     const [before = '', after = ''] = line.split(' - ', 2)
-    const [id, , , root, mountPoint] = before.split(' ')
+    const [id, , , root, mountPoint, , ...optional] = before.split(' ')
     const [fsType, source] = after.split(' ')
     if (id === undefined || root === undefined || mountPoint === undefined) return []
     if (fsType === undefined || source === undefined) return []
@@ -43,6 +45,7 @@ export function parseMountinfo(text: string): readonly Mount[] {
         mountPoint: unescape(mountPoint),
         fsType,
         source: unescape(source),
+        isShared: optional.some((field) => field.startsWith('shared:')),
       },
     ]
   })

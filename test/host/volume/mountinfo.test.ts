@@ -47,3 +47,9 @@ test('escaped characters are read as what they stand for', (t) => {
   const [mount] = parseMountinfo(line({ point: '/a\\040b\\134c' }))
   t.is(mount?.mountPoint, '/a b\\c')
 })
+
+test('a mount is shared by the word that says so before the dash, not by a like one after it', (t) => {
+  t.true(parseMountinfo(line())[0]?.isShared)
+  const slave = line({ type: 'ext4 /dev/shared:1' }).replace('shared:7', 'master:7')
+  t.false(parseMountinfo(slave)[0]?.isShared)
+})
