@@ -1,11 +1,23 @@
 import { LatchkeyError } from './errors.ts'
 
-/** At most `slots` pieces of work at once, at most `maxWaiting` more in line. */
+interface Waiter {
+  readonly enter: () => void
+  readonly refuse: (why: unknown) => void
+}
+
+/**
+ * At most `slots` pieces of work at once, at most `maxWaiting` more in line. Who waits comes from a tenant,
+ * such as a namespace: tenants take turns, each in its own order, and where the line is full it is the tenant
+ * with most in it that loses its last. So a tenant that asks for everything at once keeps nobody else waiting
+ * for longer than one turn of each.
+ */
 export class Limiter {
   readonly #slots: number
   readonly #maxWaiting: number
   readonly #what: string
-  readonly #line: (() => void)[] = []
+  /** By tenant, none of them empty; the first is the next whose turn it is. */
+  readonly #lines = new Map<string, Waiter[]>()
+  #waiting = 0
   #running = 0
 
   /** `what` names the work in the error, for example "publishes". */
@@ -16,8 +28,8 @@ export class Limiter {
   }
 
   /** Throws: Overloaded where the line is full · the signal's reason · whatever `work` throws. */
-  async run<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
-    const leave = await this.enter(signal)
+  async run<T>(signal: AbortSignal, work: () => Promise<T>, tenant = ''): Promise<T> {
+    const leave = await this.enter(signal, tenant)
     try {
       return await work()
     } finally {
@@ -26,36 +38,78 @@ export class Limiter {
   }
 
   /** Takes a slot; the answer gives it back, once. Throws: Overloaded · the signal's reason. */
-  async enter(signal: AbortSignal): Promise<() => void> {
-    if (this.#running >= this.#slots) await this.#queue(signal)
+  async enter(signal: AbortSignal, tenant = ''): Promise<() => void> {
+    if (this.#running >= this.#slots) await this.#queue(signal, tenant)
     else this.#running += 1
     let isIn = true
     return () => {
       if (!isIn) return
       isIn = false
-      const next = this.#line.shift()
+      const next = this.#takeNext()
       // The slot passes straight to the next in line, so no newcomer can slip in between.
       if (next === undefined) this.#running -= 1
-      else next()
+      else next.enter()
     }
   }
 
-  #queue(signal: AbortSignal): Promise<void> {
-    if (this.#line.length >= this.#maxWaiting) {
-      throw new LatchkeyError('Overloaded', `too many ${this.#what} at once`)
-    }
+  #queue(signal: AbortSignal, tenant: string): Promise<void> {
+    if (this.#waiting >= this.#maxWaiting) this.#makeRoom(tenant)
     signal.throwIfAborted()
     return new Promise((resolve, reject) => {
-      const enter = (): void => {
-        signal.removeEventListener('abort', leave)
-        resolve()
-      }
       const leave = (): void => {
-        this.#line.splice(this.#line.indexOf(enter), 1)
+        this.#remove(tenant, waiter)
         reject(signal.reason as Error)
       }
-      this.#line.push(enter)
+      const waiter: Waiter = {
+        enter: () => {
+          signal.removeEventListener('abort', leave)
+          resolve()
+        },
+        refuse: (why) => {
+          signal.removeEventListener('abort', leave)
+          reject(why as Error)
+        },
+      }
+      const line = this.#lines.get(tenant) ?? []
+      line.push(waiter)
+      this.#lines.set(tenant, line)
+      this.#waiting += 1
       signal.addEventListener('abort', leave, { once: true })
     })
+  }
+
+  #takeNext(): Waiter | undefined {
+    const [first] = this.#lines
+    if (first === undefined) return undefined
+    const [tenant, line] = first
+    const next = line.shift()
+    this.#waiting -= 1
+    // To the end of the round.
+    this.#lines.delete(tenant)
+    if (line.length > 0) this.#lines.set(tenant, line)
+    return next
+  }
+
+  /** Throws: Overloaded where no other tenant has more waiting than this one would have. */
+  #makeRoom(tenant: string): void {
+    const overloaded = new LatchkeyError('Overloaded', `too many ${this.#what} at once`)
+    const own = (this.#lines.get(tenant)?.length ?? 0) + 1
+    const [longest, line] = [...this.#lines].reduce(
+      (most, one) => (one[1].length > most[1].length ? one : most),
+      [tenant, [] as Waiter[]],
+    )
+    const last = line.at(-1)
+    if (last === undefined || line.length <= own) throw overloaded
+    this.#remove(longest, last)
+    last.refuse(overloaded)
+  }
+
+  #remove(tenant: string, waiter: Waiter): void {
+    const line = this.#lines.get(tenant)
+    const at = line?.indexOf(waiter) ?? -1
+    if (line === undefined || at < 0) return
+    line.splice(at, 1)
+    this.#waiting -= 1
+    if (line.length === 0) this.#lines.delete(tenant)
   }
 }

@@ -80,7 +80,8 @@ export function openSources(options: SourcesOptions): OpenSources {
     lastValues,
     async collect(workload, items, fsGroup, signal, holdings): Promise<Contents> {
       const isInside = items.every(({ from }) => from === inside.source.name)
-      const leave = await (isInside ? volumes : outsideVolumes).enter(signal)
+      const room = isInside ? volumes : outsideVolumes
+      const leave = await room.enter(signal, workload.pod.namespace)
       const done = metrics.startStage('collect')
       try {
         const through = holdings?.through(fetching) ?? fetching

@@ -75,16 +75,23 @@ export class Fetcher {
     if (existing !== undefined) return existing
     const lane = new Lane()
     this.#lanes.set(key, lane)
-    void this.#serve(key, lane, source, secret)
+    void this.#serve(key, lane, source, secret, workload.pod.namespace)
     return lane
   }
 
   /** One flight after the other, for as long as somebody waits. Never rejects. */
-  async #serve(key: string, lane: Lane, source: Source, secret: string): Promise<void> {
+  async #serve(
+    key: string,
+    lane: Lane,
+    source: Source,
+    secret: string,
+    namespace: string,
+  ): Promise<void> {
     do {
       try {
         // Waiting for a slot is not flying: whoever asks meanwhile comes along.
-        await this.#options.slots.run(this.#endless, () => this.#fly(lane, source, secret))
+        const flight = (): Promise<void> => this.#fly(lane, source, secret)
+        await this.#options.slots.run(this.#endless, flight, namespace)
       } catch (thrown) {
         lane.refuseAll(thrown)
       }
