@@ -13,13 +13,11 @@ import { LATCHKEY_DRIVER, type CsiDriver } from '../../src/minicluster/csi-drive
 import { startMinicluster, type Minicluster } from '../../src/minicluster/minicluster.ts'
 import { createServingPki } from '../../src/minicluster/pki.ts'
 import type { PodRef, StoredPod } from '../../src/minicluster/pod-store.ts'
-import { parseClaims } from '../../src/minicluster/token-claims.ts'
-import type { TokenIssuer } from '../../src/minicluster/tokens.ts'
 import { createLogger } from '../../src/observability/log.ts'
 import { Database, Kv2, Pki } from '../daemon/sources/vault/double-engines.ts'
-import type { JwtClaims } from '../daemon/sources/vault/pod-jwt.ts'
 import { VaultDouble } from '../daemon/sources/vault/vault-double.ts'
 import { until } from '../support/until.ts'
+import { checkClusterJwt } from './cluster-jwt.ts'
 
 const pki = createServingPki()
 
@@ -67,7 +65,7 @@ export class VaultNode {
     const { tokens } = cluster.objects
     const vault = await VaultDouble.start({
       clock: systemClock,
-      checkJwt: (jwt) => checkJwt(jwt, tokens),
+      checkJwt: (jwt) => checkClusterJwt(jwt, tokens),
       ...(tls === 'none' ? {} : { tls: identity }),
     })
     const config = {
@@ -211,23 +209,6 @@ function sourceAt(address: string, caFile: string | undefined): VaultConfig {
     namespace: undefined,
     auth: { method: 'jwt', mount: 'jwt', role: 'shop', audience: 'vault' },
     limits: { concurrent: 16, perSecond: 50, timeoutMs: 10_000, maxBytes: 1024 * 1024 },
-  }
-}
-
-/** As Vault's jwt method does with the cluster's public key. */
-function checkJwt(jwt: string, tokens: TokenIssuer): JwtClaims | undefined {
-  const claims = parseClaims(jwt.split('.')[1] ?? '')
-  if (claims === undefined) return undefined
-  // Whose audience it is, the double judges by the role.
-  if (tokens.judge(Buffer.from(jwt), claims.aud).user === undefined) return undefined
-  const { namespace, pod, serviceaccount } = claims['kubernetes.io']
-  return {
-    issuer: claims.iss,
-    audiences: claims.aud,
-    namespace,
-    serviceAccount: serviceaccount.name,
-    pod: pod?.name ?? '',
-    expiresAtMs: claims.exp * 1000,
   }
 }
 

@@ -47,6 +47,8 @@ const SCOPES: Readonly<Record<SideName, Readonly<Record<string, number>>>> = {
 
 const MAX_DELAY_MS = 60
 const MAX_AGAIN_MS = 120
+/** A login, a lease and a commit take that long. */
+const MAX_LEASING_DELAY_MS = 200
 
 export function drawCycle(chance: Chance): CyclePlan {
   const operation = chance.weigh(WEIGHTS)
@@ -58,6 +60,36 @@ export function drawCycle(chance: Chance): CyclePlan {
     meanwhile: chance.weigh({ nothing: 25, change: 20, 'change-all': 35, delete: 10, add: 10 }),
     againMs: chance.isHit(0.08) ? chance.between(0, MAX_AGAIN_MS) : undefined,
     isVisited: chance.isHit(0.6),
+  }
+}
+
+const LEASING_WEIGHTS: Readonly<Partial<Record<Operation, number>>> = {
+  add: 40,
+  // Nothing is done: leases and sessions are renewed and replaced meanwhile.
+  change: 15,
+  delete: 30,
+  republish: 10,
+  restart: 5,
+}
+const LEASING_SCOPES: Readonly<Record<string, number>> = { vault: 14, stream: 16, kube: 3 }
+
+/** As `drawCycle`, for pods with users of a Vault; a host that dies loses the bookmarks. */
+export function drawLeasingCycle(chance: Chance, isHostSpared: boolean): CyclePlan {
+  const operation = chance.weigh(LEASING_WEIGHTS as Record<Operation, number>)
+  const victims = { host: ['host'], daemon: ['daemon'], both: SIDES } as const
+  const whom = chance.weigh({ host: 30, daemon: 50, both: 20 })
+  const kind = chance.weigh({ before: 10, later: 30, point: 60 })
+  const scope = chance.weigh(LEASING_SCOPES)
+  const nth = chance.between(1, LEASING_SCOPES[scope] ?? 1)
+  const delayMs = chance.between(0, MAX_LEASING_DELAY_MS)
+  const point = { kind: 'point', side: 'daemon', scope, nth } as const
+  return {
+    operation,
+    victims: victims[isHostSpared ? 'daemon' : whom],
+    moment: kind === 'point' ? point : kind === 'later' ? { kind, delayMs } : { kind: 'before' },
+    meanwhile: chance.weigh({ nothing: 60, delete: 20, add: 20 }),
+    againMs: chance.isHit(0.2) ? chance.between(0, MAX_AGAIN_MS) : undefined,
+    isVisited: chance.isHit(0.3),
   }
 }
 

@@ -15,6 +15,8 @@ const VISIT_EVERY_MS = 60_000
 /** A point that is not reached by then is not on the way of this operation. */
 const POINT_WITHIN_MS = 700
 const OUTAGE_MS = 50
+/** By then some lease or session was renewed or replaced. */
+const TENDED_WITHIN_MS = 4_000
 
 /** One operation with at least one kill -9 in it; answers what is wrong when all should be well again. */
 export async function runCycle(
@@ -47,6 +49,16 @@ export async function populate(world: World): Promise<readonly Finding[]> {
   return world.converge()
 }
 
+/** After the last pod nothing is left of any, not even where a death of the host has excused it for a while. */
+export async function depopulate(world: World): Promise<readonly Finding[]> {
+  for (const member of world.living) world.deletePod(member)
+  const findings = await world.converge()
+  const { vault } = world
+  if (vault === undefined || findings.length > 0) return findings
+  await delay(vault.excusedForMs)
+  return world.converge()
+}
+
 async function keepVisited(world: World): Promise<void> {
   const due = world.living.filter(({ visitedAtMs }) => Date.now() - visitedAtMs > VISIT_EVERY_MS)
   if (due.length > 0) await world.republish(due)
@@ -62,12 +74,14 @@ async function armPoint(world: World, { moment, victims }: CyclePlan): Promise<v
 }
 
 /** Waits for the moment, and kills whom no point has killed. */
-async function strike(world: World, { moment, victims }: CyclePlan): Promise<void> {
+async function strike(world: World, { operation, moment, victims }: CyclePlan): Promise<void> {
   if (moment.kind === 'later') await delay(moment.delayMs)
   if (moment.kind === 'point') {
+    const isTended = operation === 'change' && world.vault !== undefined
     const isOver = (): boolean =>
-      victims.some((side) => world.process(side).isDead) || world.isInOrder
-    const bounds = { timeoutMs: POINT_WITHIN_MS, everyMs: 5, what: 'the point' }
+      victims.some((side) => world.process(side).isDead) || (!isTended && world.isInOrder)
+    const timeoutMs = isTended ? TENDED_WITHIN_MS : POINT_WITHIN_MS
+    const bounds = { timeoutMs, everyMs: 5, what: 'the point' }
     await until(isOver, bounds).catch(() => undefined)
   }
   await world.kill(...victims)

@@ -10,7 +10,7 @@ import { unmountBelow, World } from './world.ts'
 /** What worlds side by side have in common. */
 export interface Lane {
   /** Lends a new world, with both sides running. */
-  withWorld<T>(use: (world: World) => Promise<T>): Promise<T>
+  withWorld<T>(use: (world: World) => Promise<T>, isLeasing?: boolean): Promise<T>
   /** After the worlds. */
   close(): Promise<void>
 }
@@ -39,10 +39,15 @@ export async function openLane(worldCount: number): Promise<Lane> {
   process.once('SIGTERM', onSignal)
   let worlds = 0
   return {
-    withWorld(use) {
+    withWorld(use, isLeasing = false) {
       return rooms.run(NEVER, async () => {
         worlds += 1
-        const world = await World.start({ folder: join(base, String(worlds)), spares, pki })
+        const world = await World.start({
+          folder: join(base, String(worlds)),
+          spares,
+          pki,
+          isLeasing,
+        })
         try {
           return await use(world)
         } finally {

@@ -7,7 +7,7 @@ import { describeTally, soak, WORLDS } from './soak.ts'
 
 /*
  * `npm run soak -- --cycles N --seed S`: both sides as processes of their own, killed with SIGKILL at
- * random moments and at injected points; with --matrix at every injected point, one after the other. The last line is the tally; exit 1 unless it is all zeros, exit 2
+ * random moments and at injected points; with --matrix at every injected point, one after the other; with --vault pods have users of a Vault. The last line is the tally; exit 1 unless it is all zeros, exit 2
  * where it could not be begun.
  */
 const EXIT_FOUND = 1
@@ -37,11 +37,12 @@ async function work(
     const tally = await runMatrix(lane, say)
     return { found: tally.found, lastLine: describeMatrix(tally) }
   }
-  const { cycles, seed } = options
+  const { cycles, seed, isLeasing } = options
   say(`seed ${seed}, ${cycles} cycles, ${WORLDS} nodes side by side`)
   const tally = await soak(lane, options, say)
-  if (!isClean(tally.found)) say(`again: npm run soak -- --cycles ${cycles} --seed ${seed}`)
-  return { found: tally.found, lastLine: describeTally(tally) }
+  if (!isClean(tally.found))
+    say(`again: npm run soak --${isLeasing ? ' --vault' : ''} --cycles ${cycles} --seed ${seed}`)
+  return { found: tally.found, lastLine: describeTally(tally, isLeasing) }
 }
 
 function refuse(why: string): number {

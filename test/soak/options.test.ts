@@ -9,10 +9,11 @@ import { describeTally } from './soak.ts'
 const MAIN = new URL('main.ts', import.meta.url).pathname
 
 test('cycles and seed are read, and have defaults', (t) => {
-  const given = { isMatrix: false, cycles: 1000, seed: 7 }
+  const given = { isMatrix: false, isLeasing: false, cycles: 1000, seed: 7 }
   t.deepEqual(parseOptions(['--cycles', '1000', '--seed', '7']), given)
-  t.deepEqual(parseOptions([]), { isMatrix: false, cycles: 100, seed: 1 })
+  t.like(parseOptions([]), { isMatrix: false, isLeasing: false, cycles: 100, seed: 1 })
   t.like(parseOptions(['--matrix']), { isMatrix: true })
+  t.like(parseOptions(['--vault']), { isLeasing: true })
 })
 
 for (const [argv, expected] of [
@@ -21,6 +22,7 @@ for (const [argv, expected] of [
   [['--cycles', ''], /^--cycles must be a whole number/],
   [['--seed', '-1'], /--seed/],
   [['--seed', '4294967296'], /^--seed must be a whole number from 0 to 4294967295; /],
+  [['--matrix', '--vault'], /^--matrix and --vault do not go together; /],
   [['--cycle', '5'], /^Unknown option '--cycle'; /],
   [['5'], /^Unexpected argument '5'/],
   [['--seed', '1', '--cycles'], /--cycles/],
@@ -44,14 +46,18 @@ test('wrong arguments exit with 2, a message on stderr and nothing on stdout', (
 })
 
 test('the last line has every number in its place', (t) => {
-  const found = { orphans: 1, leftovers: 2, empty: 3, torn: 4, lost: 5 }
+  const found = { orphans: 1, leftovers: 2, empty: 3, torn: 4, lost: 5, strays: 6 }
   t.is(
     describeTally({ cycles: 10, killed: 12, found }),
     'cycles=10 killed=12 orphans=1 leftovers=2 empty=3 torn=4 lost=5',
   )
+  t.is(
+    describeTally({ cycles: 10, killed: 12, found }, true),
+    'cycles=10 killed=12 orphans=1 leftovers=2 empty=3 torn=4 lost=5 strays=6',
+  )
 })
 
-test('one of the five numbers is enough to fail', (t) => {
+test('one of the numbers is enough to fail', (t) => {
   t.true(isClean(noneFound()))
   for (const kind of KINDS) t.false(isClean({ ...noneFound(), [kind]: 1 }), kind)
 })

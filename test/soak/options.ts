@@ -3,6 +3,8 @@ import { parseArgs } from 'node:util'
 export interface SoakOptions {
   /** The injected points, all of them with all victims, in place of random cycles. */
   readonly isMatrix: boolean
+  /** Pods have users of a Vault in place of Secrets, which come and go with them. */
+  readonly isLeasing: boolean
   readonly cycles: number
   readonly seed: number
 }
@@ -20,13 +22,15 @@ export function parseOptions(argv: readonly string[]): SoakOptions | string {
   if (cycles === undefined)
     return `--cycles must be a whole number from 1 to ${MAX_CYCLES}; try ${USAGE}`
   if (seed === undefined) return `--seed must be a whole number from 0 to ${MAX_SEED}; try ${USAGE}`
-  return { isMatrix: words.matrix, cycles, seed }
+  if (words.matrix && words.vault) return `--matrix and --vault do not go together; try ${USAGE}`
+  return { isMatrix: words.matrix, isLeasing: words.vault, cycles, seed }
 }
 
 interface Words {
   readonly cycles: string
   readonly seed: string
   readonly matrix: boolean
+  readonly vault: boolean
 }
 
 function readWords(argv: readonly string[]): Words | string {
@@ -35,6 +39,7 @@ function readWords(argv: readonly string[]): Words | string {
       cycles: { type: 'string', default: '100' },
       seed: { type: 'string', default: '1' },
       matrix: { type: 'boolean', default: false },
+      vault: { type: 'boolean', default: false },
     } as const
     return parseArgs({ args: [...argv], options, strict: true }).values
   } catch (thrown) {

@@ -1,6 +1,6 @@
 import { Chance } from './chance.ts'
-import { populate, runCycle } from './cycle.ts'
-import { describePlan, drawCycle } from './cycle-plan.ts'
+import { depopulate, populate, runCycle } from './cycle.ts'
+import { describePlan, drawCycle, drawLeasingCycle } from './cycle-plan.ts'
 import {
   describeCounts,
   describeFinding,
@@ -27,7 +27,7 @@ export interface Tally {
 /** Kills and recovers, over and over; `say` gets what somebody who watches wants to know. */
 export async function soak(
   lane: Lane,
-  { cycles, seed }: Pick<SoakOptions, 'cycles' | 'seed'>,
+  { cycles, seed, isLeasing = false }: Pick<SoakOptions, 'cycles' | 'seed'> & Partial<SoakOptions>,
   say: (line: string) => void,
 ): Promise<Tally> {
   const found = noneFound()
@@ -39,7 +39,7 @@ export async function soak(
     while (next < cycles) {
       await lane.withWorld(async (world) => {
         next = await liveOn(world, next)
-      })
+      }, isLeasing)
     }
 
     /** In one world, until all cycles are done or something is found; answers the next cycle. */
@@ -49,7 +49,9 @@ export async function soak(
       let cycle = first
       let isWell = true
       while (isWell && cycle < cycles) {
-        const plan = drawCycle(chance)
+        // Only one of them loses bookmarks: in the others no user may be left behind, not even for a while.
+        const isHostSpared = index !== 0
+        const plan = isLeasing ? drawLeasingCycle(chance, isHostSpared) : drawCycle(chance)
         const findings = await attempt(() => runCycle(world, plan, chance))
         note(`cycle ${cycle} (${describePlan(plan)})`, world, findings)
         isWell = findings.length === 0
@@ -57,6 +59,7 @@ export async function soak(
         done += 1
         if (done % REPORT_EVERY === 0) say(`${done} of ${cycles} cycles`)
       }
+      if (isWell) note('the end of a world', world, await attempt(() => depopulate(world)))
       killed += world.kills
       return cycle
     }
@@ -74,8 +77,8 @@ export async function soak(
 }
 
 /** The last line, word for word. */
-export function describeTally({ cycles, killed, found }: Tally): string {
-  return `cycles=${cycles} killed=${killed} ${describeCounts(found)}`
+export function describeTally({ cycles, killed, found }: Tally, isLeasing = false): string {
+  return `cycles=${cycles} killed=${killed} ${describeCounts(found, isLeasing)}`
 }
 
 /** A cycle that could not be carried through is a change that never arrived. */

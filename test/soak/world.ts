@@ -13,6 +13,7 @@ import { inspectNode, type Expected } from './inspection.ts'
 import { waitPatiently } from './patience.ts'
 import type { SideProcess } from './side-process.ts'
 import type { CrashPlan } from './sides/crash-points.ts'
+import { LEASING_DRIVER, SoakVault } from './soak-vault.ts'
 import type { Spares } from './spares.ts'
 import { readVolume, type FilesOf } from './volume-reading.ts'
 
@@ -21,6 +22,8 @@ export interface WorldParts {
   readonly folder: string
   readonly spares: Spares
   readonly pki: ServingPki
+  /** Pods have users of a Vault in place of Secrets, each its own. */
+  readonly isLeasing?: boolean
 }
 
 /** A pod with one volume, and what is known of it from outside. */
@@ -66,6 +69,7 @@ const SYNC_INTERVAL_MS = 3_600_000
 export class World {
   readonly cluster: Minicluster
   readonly members = new Map<string, Member>()
+  readonly vault: SoakVault | undefined
   readonly #parts: WorldParts
   readonly #configFile: string
   readonly #secrets = new Map<string, number>()
@@ -78,8 +82,9 @@ export class World {
   #podNumber = 0
   #kills = 0
 
-  private constructor(cluster: Minicluster, parts: WorldParts) {
+  private constructor(cluster: Minicluster, vault: SoakVault | undefined, parts: WorldParts) {
     this.cluster = cluster
+    this.vault = vault
     this.#parts = parts
     this.#configFile = join(parts.folder, 'config.json')
     mkdirSync(join(parts.folder, 'm'), { mode: 0o700 })
@@ -98,13 +103,16 @@ export class World {
 
   /** Both sides run, no pod does. */
   static async start(parts: WorldParts): Promise<World> {
-    const { folder, pki } = parts
+    const { folder, pki, isLeasing } = parts
     mkdirSync(folder, { mode: 0o700 })
     const kubelet = {
       syncIntervalMs: SYNC_INTERVAL_MS,
       retry: { firstMs: 50, maxMs: 400, factor: 2 },
+      ...(isLeasing === true ? { csiDrivers: [LEASING_DRIVER] } : {}),
     }
-    const world = new World(await startMinicluster({ root: folder, pki, kubelet }), parts)
+    const cluster = await startMinicluster({ root: folder, pki, kubelet })
+    const vault = isLeasing === true ? await SoakVault.start(cluster) : undefined
+    const world = new World(cluster, vault, parts)
     await Promise.all(SIDES.map((side) => world.start(side)))
     await world.cluster.kubelet.untilRegistered(DRIVER, true, PATIENCE_MS)
     return world
@@ -170,6 +178,7 @@ export class World {
       if (this.#buried.has(process)) continue
       this.#buried.add(process)
       this.#kills += 1
+      if (side === 'host') this.vault?.noteHostDeath()
       this.#blame(process)
     }
     this.look()
@@ -178,9 +187,10 @@ export class World {
 
   addPod(secret: string, fsGroup?: number): Member {
     const { objects, nodeName, kubelet } = this.cluster
-    if (!this.#secrets.has(secret)) this.change(secret)
+    if (this.vault === undefined && !this.#secrets.has(secret)) this.change(secret)
     this.#podNumber += 1
-    const csi = { driver: DRIVER, readOnly: true, volumeAttributes: { secret } }
+    const volumeAttributes = this.vault?.attributesOf(secret) ?? { secret }
+    const csi = { driver: DRIVER, readOnly: true, volumeAttributes }
     const spec = {
       namespace: NAMESPACE,
       name: `pod-${this.#podNumber}`,
@@ -210,8 +220,9 @@ export class World {
     this.cluster.objects.deletePod(member.pod)
   }
 
-  /** The Secret's next generation. */
+  /** The Secret's next generation; what is leased changes by itself. */
   change(secret: string): number {
+    if (this.vault !== undefined) return 0
     const generation = (this.#secrets.get(secret) ?? 0) + 1
     this.#secrets.set(secret, generation)
     const { objects } = this.cluster
@@ -258,6 +269,7 @@ export class World {
     yield* this.#pending()
     this.look()
     yield* this.#seen.values()
+    yield* this.vault?.strays(new Set(this.living.map(({ pod }) => pod.uid))) ?? []
     yield* inspectNode({
       folder,
       kubeletRoot,
@@ -339,6 +351,7 @@ export class World {
     rmSync(join(cluster.kubeletRoot, 'plugins_registry'), { recursive: true, force: true })
     await cluster.kubelet.untilRegistered(DRIVER, false).catch(() => undefined)
     await cluster.stop()
+    await this.vault?.stop()
     rmSync(folder, { recursive: true, force: true })
   }
 
@@ -367,6 +380,7 @@ export class World {
       this.#seen.set(uid, { kind: 'lost', what })
     }
     member.shown = reading.generation
+    this.vault?.noteShown(uid, reading.generation)
   }
 
   #pending(): readonly Finding[] {
@@ -378,17 +392,20 @@ export class World {
     })
   }
 
-  #expected({ pod, secret, targetPath }: Member): Expected {
-    const generation = this.#secrets.get(secret) ?? 0
+  #expected({ pod, secret, targetPath, shown }: Member): Expected {
+    // Of a Vault it is right to have whichever user lives.
+    const ofVault = this.vault?.isUser(shown) === true ? shown : 0
+    const generation = this.vault === undefined ? (this.#secrets.get(secret) ?? 0) : ofVault
     const filesOf = this.#filesOf(secret)
     return { volumeId: volumeIdOf(pod.uid, VOLUME), targetPath, generation, filesOf }
   }
 
   /** Made once each, for every reader compares with them. */
   #filesOf(secret: string): FilesOf {
+    const whose = this.vault === undefined ? secret : 'user'
     return (generation) => {
-      const name = `${secret} ${generation}`
-      const files = this.#files.get(name) ?? filesOf(secret, generation)
+      const name = `${whose} ${generation}`
+      const files = this.#files.get(name) ?? filesOf(whose, generation)
       if (this.#files.size > MAX_FILES) this.#files.clear()
       this.#files.set(name, files)
       return files
@@ -413,6 +430,7 @@ export class World {
       kubernetes: { kubeconfig: kubeconfigFile },
       http: { address: '127.0.0.1', port: 0 },
       log: { level: 'debug' },
+      ...(this.vault === undefined ? {} : { sources: [this.vault.source] }),
     }
   }
 }

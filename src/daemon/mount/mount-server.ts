@@ -10,6 +10,7 @@ import { UnixServer } from '../../wire/unix-server.ts'
 import type { RefreshRequest__Output } from '../../wire/gen/latchkey/mount/v1/RefreshRequest.ts'
 import type { Finding } from '../../wire/finding.ts'
 import { unary, type UnaryOptions } from '../../wire/unary.ts'
+import { giveBackForgotten } from './give-back.ts'
 import { listVolumes } from './listing.ts'
 import { mount } from './mount.ts'
 import { refreshVolumes } from './refresh-volumes.ts'
@@ -81,7 +82,10 @@ function handlersOf(options: MountServerOptions, open: Streams): MountServiceHan
 
     Report(call) {
       const stream = new MessageStream(call)
-      const following = reports.follow(stream.receive(), () => stream.send({}))
+      const following = reports.follow(stream.receive(), () => {
+        void giveBackForgotten(reports.held, stages)
+        return stream.send({})
+      })
       finish(stream, open, following, () => undefined)
     },
 

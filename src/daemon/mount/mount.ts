@@ -1,20 +1,18 @@
-import { withDeadline } from '../../core/deadline.ts'
 import { LatchkeyError } from '../../core/errors.ts'
 import type { Farewell__Output } from '../../wire/gen/latchkey/mount/v1/Farewell.ts'
 import type { Open__Output } from '../../wire/gen/latchkey/mount/v1/Open.ts'
 import type { Resume__Output } from '../../wire/gen/latchkey/mount/v1/Resume.ts'
+import type { Workload } from '../identity/workload.ts'
 import { Holdings } from '../refresh/holdings.ts'
 import { parseItems } from '../sources/parse-items.ts'
 import type { Wanted } from './collect-held.ts'
+import { giveBack } from './give-back.ts'
 import { collectOrHold } from './hold.ts'
 import { parseBookmark, parseOpen } from './open-request.ts'
 import { Shim } from './shim.ts'
 import { Session, type StreamEnd } from './session.ts'
 import { firstWord, type ShimStream } from './shim-stream.ts'
 import type { Contents, Stages } from './stages.ts'
-
-/** The shim keeps its bookmark if it takes longer, and comes back with it. */
-const GIVE_BACK_MS = 30_000
 
 /**
  * The story of one volume's stream: who asks, what they may have, and then fresh contents for as long
@@ -41,7 +39,8 @@ async function open(message: Open__Output, shim: Shim, on: Stages): Promise<void
   let contents: Contents
   try {
     const items = parseItems(volume.attributes, on.grammars)
-    const workload = await on.slots.run(closed, () => on.authenticate(volume, closed))
+    const authenticating = (): Promise<Workload> => on.authenticate(volume, closed)
+    const workload = await on.slots.run(closed, authenticating, volume.pod.namespace)
     const older = on.sessions.find(volume.volumeId)?.holdings
     const holdings = (older ?? Holdings.open(workload, items, on, bookmark))?.join()
     wanted = { workload, items, fsGroup: volume.fsGroup, holdings }
@@ -91,11 +90,4 @@ async function sayFarewell(message: Farewell__Output, on: Stages): Promise<void>
     .map((holdings) => giveBack(holdings, on))
   on.sessions.endDetached(message.volumeId)
   await Promise.all(giving)
-}
-
-/** The stream's end tells the shim that everything has been given back. */
-function giveBack(holdings: Holdings, on: Stages): Promise<void> {
-  const endless = new AbortController().signal
-  const what = 'giving back what the volume held'
-  return withDeadline(on.clock, GIVE_BACK_MS, what, endless, (signal) => holdings.giveBack(signal))
 }

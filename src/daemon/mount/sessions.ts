@@ -10,6 +10,7 @@ const MAX_DETACHED = 1024
 
 interface Detached {
   readonly session: Session
+  readonly sinceMs: number
   readonly cancelExpiry: () => void
 }
 
@@ -71,7 +72,7 @@ export class Sessions {
     const cancelExpiry = this.#clock.after(keepMs, () => {
       this.endDetached(volumeId)
     })
-    this.#detached.set(volumeId, { session, cancelExpiry })
+    this.#detached.set(volumeId, { session, sinceMs: this.#clock.now(), cancelExpiry })
     const [oldest] = this.#detached.keys()
     if (this.#detached.size > MAX_DETACHED && oldest !== undefined) this.endDetached(oldest)
   }
@@ -106,6 +107,13 @@ export class Sessions {
   /** The session that was left behind by a broken stream. */
   findDetached(volumeId: string): Session | undefined {
     return this.#detached.get(volumeId)?.session
+  }
+
+  /** Those that were left behind by then. */
+  detachedBefore(atMs: number): readonly Session[] {
+    return [...this.#detached.values()]
+      .filter(({ sinceMs }) => sinceMs <= atMs)
+      .map(({ session }) => session)
   }
 
   /** Drops what is only waiting, so that nothing keeps the process alive. */

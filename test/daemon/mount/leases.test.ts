@@ -1,5 +1,6 @@
 import test, { type ExecutionContext } from 'ava'
 import { LatchkeyError } from '../../../src/core/errors.ts'
+import { giveBackForgotten } from '../../../src/daemon/mount/give-back.ts'
 import { mount } from '../../../src/daemon/mount/mount.ts'
 import { Sessions } from '../../../src/daemon/mount/sessions.ts'
 import type { Stages } from '../../../src/daemon/mount/stages.ts'
@@ -138,6 +139,29 @@ test('a farewell ends the session that its broken stream left behind', async (t)
   t.deepEqual([...on.vault.users], [])
   t.deepEqual(on.sessions.count(), { live: 0, detached: 0 })
   t.is(on.budget.totalBytes, 0)
+})
+
+test('a session of a volume that a new host does not hold is given back, and no other', async (t) => {
+  const on = new LeasingWorld()
+  const { shim } = await opened(t, on)
+  const { volumeId, targetPath } = on.sessions.list()[0]?.session.volume ?? {
+    volumeId: '',
+    targetPath: '',
+  }
+  const held = { volumeId, targetPath, state: 'HELD_MOUNTED', note: '' } as const
+  await giveBackForgotten([], on.leasing)
+  t.is(on.sessions.count().live, 1)
+  shim.hangUp()
+  await until(() => on.sessions.count().detached === 1, { what: 'the session to be detached' })
+  await giveBackForgotten([], on.leasing)
+  t.is(on.sessions.count().detached, 1, 'a report that was on its way says nothing')
+  await on.clock.advance(10_000)
+  await giveBackForgotten([held], on.leasing)
+  t.is(on.sessions.count().detached, 1, 'the host holds it')
+  await giveBackForgotten([], on.leasing)
+  t.deepEqual(on.sessions.count(), { live: 0, detached: 0 })
+  t.deepEqual([...on.vault.users], [])
+  t.is(on.vault.drops, 0)
 })
 
 test('a shim that does not note its bookmark in time gets nothing leased', async (t) => {

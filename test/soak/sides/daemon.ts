@@ -9,12 +9,14 @@ import { createLogger } from '../../../src/observability/log.ts'
 import { watchKube } from './kube-events.ts'
 import { obey } from './orders.ts'
 import { watchStreams } from './stream-events.ts'
+import { watchVault } from './vault-events.ts'
 
 /* The daemon as `latchkey daemon` starts it, with places to die at. */
 
 const ROOT = 0
 
 watchStreams(points)
+watchVault(points)
 obey(points, async (file) => {
   const config = loadConfig({ file })
   const connection = loadKubeconfig(config.kubernetes.kubeconfig ?? '')

@@ -14,6 +14,9 @@ const KINDS = [
   'contents',
   'resumed',
   'withdraw',
+  'bookmark',
+  'noted',
+  'farewell',
 ] as const
 
 type AnyStream = MessageStream<object, object>

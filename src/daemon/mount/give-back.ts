@@ -1,0 +1,46 @@
+import { withDeadline } from '../../core/deadline.ts'
+import { LatchkeyError } from '../../core/errors.ts'
+import type { HeldVolume__Output } from '../../wire/gen/latchkey/mount/v1/HeldVolume.ts'
+import { MAX_HELD_VOLUMES } from '../../wire/limits.ts'
+import type { Holdings } from '../refresh/holdings.ts'
+import type { Stages } from './stages.ts'
+
+/** The shim keeps its bookmark if it takes longer, and comes back with it. */
+const GIVE_BACK_MS = 30_000
+/** A report that was on its way when the stream broke says nothing; the next ones are five seconds apart. */
+const FORGOTTEN_AFTER_MS = 10_000
+
+/** The stream's end tells the shim that everything has been given back. */
+export function giveBack(holdings: Holdings, on: Stages): Promise<void> {
+  const endless = new AbortController().signal
+  const what = 'giving back what the volume held'
+  return withDeadline(on.clock, GIVE_BACK_MS, what, endless, (signal) => holdings.giveBack(signal))
+}
+
+/**
+ * A host side that was killed while it took a volume away has said nothing, and has no bookmark any more. Its
+ * successor reports what there is: sessions that still wait for any other volume are given back. Never rejects.
+ */
+export async function giveBackForgotten(
+  held: readonly HeldVolume__Output[],
+  on: Stages,
+): Promise<void> {
+  // It may hold more than it can say.
+  if (held.length >= MAX_HELD_VOLUMES) return
+  const ids = new Set(held.map(({ volumeId }) => volumeId))
+  const beforeMs = on.clock.now() - FORGOTTEN_AFTER_MS
+  const forgotten = on.sessions
+    .detachedBefore(beforeMs)
+    .filter(({ volume }) => !ids.has(volume.volumeId))
+  const giving = forgotten.map(async ({ volume: { volumeId }, holdings }) => {
+    const given = holdings && giveBack(holdings, on)
+    on.sessions.endDetached(volumeId)
+    try {
+      await given
+    } catch (thrown) {
+      const { reason } = LatchkeyError.from(thrown)
+      on.log.warn({ volumeId, reason }, 'not given back: it ends by its time to live at the source')
+    }
+  })
+  await Promise.all(giving)
+}
