@@ -96,7 +96,7 @@ export class Limiter {
     const own = (this.#lines.get(tenant)?.length ?? 0) + 1
     const [longest, line] = [...this.#lines].reduce(
       (most, one) => (one[1].length > most[1].length ? one : most),
-      [tenant, [] as Waiter[]],
+      [tenant, []],
     )
     const last = line.at(-1)
     if (last === undefined || line.length <= own) throw overloaded

@@ -15,6 +15,11 @@ import { HIDDEN_EXTRA_BYTES, hiddenName, removeStaleSockets } from './hidden-soc
 /** sockaddr_un holds 108 bytes and a NUL; Node cuts a longer path off and listens somewhere else. */
 const MAX_SOCKET_PATH_BYTES = 107
 
+/** On one connection: the host side has one stream for each volume on it, and no node has as many. */
+const MAX_STREAMS = 4_096
+/** kubelet connects for each call; who connects and calls nothing takes a place from others. */
+const IDLE_MS = 60_000
+
 export interface Service {
   readonly definition: ServiceDefinition
   readonly handlers: UntypedServiceImplementation
@@ -30,6 +35,8 @@ export interface UnixServerOptions {
   /** Answers whether a peer may speak at all, before its first byte is read. */
   readonly admits: (socket: Socket) => boolean
   readonly clock: Clock
+  /** How long a connection may stay without a call; a minute unless said. */
+  readonly idleMs?: number
 }
 
 /**
@@ -51,6 +58,8 @@ export class UnixServer {
       'grpc.max_receive_message_length': options.maxMessageBytes,
       'grpc.max_send_message_length': options.maxMessageBytes,
       'grpc.default_compression_algorithm': compressionAlgorithms.identity,
+      'grpc.max_concurrent_streams': MAX_STREAMS,
+      'grpc.max_connection_idle_ms': options.idleMs ?? IDLE_MS,
     })
     for (const { definition, handlers } of options.services) {
       this.#grpc.addService(definition, handlers)

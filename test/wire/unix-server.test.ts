@@ -38,6 +38,7 @@ interface Changes {
   readonly maxConnections?: number
   readonly admits?: () => boolean
   readonly ownsFolder?: boolean
+  readonly idleMs?: number
 }
 
 async function listen(t: ExecutionContext, changes: Changes = {}): Promise<World> {
@@ -61,6 +62,7 @@ async function listen(t: ExecutionContext, changes: Changes = {}): Promise<World
     ownsFolder: changes.ownsFolder ?? true,
     admits: changes.admits ?? (() => true),
     clock,
+    ...(changes.idleMs === undefined ? {} : { idleMs: changes.idleMs }),
   })
   t.teardown(async () => {
     const closing = server.close(0)
@@ -243,6 +245,19 @@ test('connections beyond the limit are hung up on, and places come free again', 
   first.destroy()
   await until(async () => (await outcomeOfDial(path)) === 'greeted', { what: 'a free place' })
   second.destroy()
+})
+
+test('a flood of connections that call nothing is let go of, and a caller is served again', async (t) => {
+  const { path, held } = await listen(t, { maxConnections: 8, idleMs: 500 })
+  const flood = Array.from({ length: 8 }, () => connect(path))
+  t.teardown(() => {
+    for (const socket of flood) socket.destroy()
+  })
+  for (const socket of flood) socket.on('error', () => undefined).resume()
+  const outcome = probe(t, path)
+  await until(() => held.length === 1, { what: 'the call to arrive' })
+  held[0]?.(null, { ready: { value: true } })
+  t.is(await outcome, 'answered')
 })
 
 test('a call under way is answered although the server is closing', async (t) => {

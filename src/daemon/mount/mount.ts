@@ -1,7 +1,9 @@
+import { withDeadline } from '../../core/deadline.ts'
 import { LatchkeyError } from '../../core/errors.ts'
 import type { Farewell__Output } from '../../wire/gen/latchkey/mount/v1/Farewell.ts'
 import type { Open__Output } from '../../wire/gen/latchkey/mount/v1/Open.ts'
 import type { Resume__Output } from '../../wire/gen/latchkey/mount/v1/Resume.ts'
+import type { ShimMessage__Output } from '../../wire/gen/latchkey/mount/v1/ShimMessage.ts'
 import type { Workload } from '../identity/workload.ts'
 import { Holdings } from '../refresh/holdings.ts'
 import { parseItems } from '../sources/parse-items.ts'
@@ -14,6 +16,9 @@ import { Session, type StreamEnd } from './session.ts'
 import { firstWord, type ShimStream } from './shim-stream.ts'
 import type { Contents, Stages } from './stages.ts'
 
+/** A shim has its first message at hand when it calls. */
+const FIRST_WORD_MS = 10_000
+
 /**
  * The story of one volume's stream: who asks, what they may have, and then fresh contents for as long
  * as the stream lives. A stream that breaks leaves its session behind for a while; one that ends with
@@ -23,7 +28,10 @@ import type { Contents, Stages } from './stages.ts'
  */
 export async function mount(stream: ShimStream, on: Stages): Promise<void> {
   const words = stream.receive()[Symbol.asyncIterator]()
-  const first = await firstWord(words)
+  // Whoever opens streams and says nothing holds none of them for long.
+  const hearing = (): Promise<ShimMessage__Output> => firstWord(words)
+  const what = "the stream's first message"
+  const first = await withDeadline(on.clock, FIRST_WORD_MS, what, stream.closed, hearing)
   const shim = new Shim(stream, words, on.clock)
   if (first.open) return open(first.open, shim, on)
   if (first.resume) return resume(first.resume, shim, on)
