@@ -71,20 +71,11 @@ test('what is thrown counts, but for a refusal with a reason', async (t) => {
   t.regex(internal.found[0]?.why ?? '', /x is null/)
 })
 
-test('what nobody catches, or what a good caller is not served after, counts', async (t) => {
-  const stray = await fuzzLane(async (input) => {
-    if (input.includes('{{')) void Promise.reject(new Error('stray'))
-    await new Promise(setImmediate)
-    return 'refused'
-  })
-  t.true(stray.tally.crashes > 0)
-  t.true(stray.found[0]?.input.includes('{{'))
-  const dead = await fuzzLane(
-    () => 'refused',
-    10,
-    () => Promise.reject(new Error('gone')),
-  )
+test('a good caller that is not served any more counts', async (t) => {
+  const gone = (): Promise<void> => Promise.reject(new Error('gone'))
+  const dead = await fuzzLane(() => 'refused', 10, gone)
   t.is(dead.tally.crashes, 1)
+  t.regex(dead.found[0]?.why ?? '', /gone/)
 })
 
 test('a grant counts, and so does a prototype that gets something new', async (t) => {
@@ -120,7 +111,6 @@ test('arguments that make no sense are told in one line', (t) => {
   })
   for (const argv of [['--inputs', '0'], ['--seed', '-1'], ['--inputs', 'x'], ['--nonsense']]) {
     const problem = parseOptions(argv)
-    t.is(typeof problem, 'string')
-    t.regex(String(problem), /; try npm run fuzz/)
+    t.regex(typeof problem === 'string' ? problem : '', /; try npm run fuzz/)
   }
 })

@@ -30,8 +30,9 @@ export interface LaneTally {
   ms: number
 }
 
-/** What is loaded, compiled and pooled on the way there is no leak. */
-const WARM_UP = 0.1
+/** What is loaded, compiled and pooled on the way there is no leak; most of a short run is nothing else. */
+const WARM_UP_INPUTS = 50_000
+const WARM_UP_AT_MOST = 0.5
 const CHECK_EVERY = 20_000
 /** After so many of one kind in one lane the rest is noise. */
 const MAX_FINDINGS = 100
@@ -71,9 +72,10 @@ export async function fuzz(lanes: readonly Lane[], options: FuzzOptions): Promis
   for (const [lane, seeds] of sown) for (const input of seeds) await feed(lane, input)
   const byName = new Map(lanes.map((lane) => [lane.name, lane]))
   const weights = Object.fromEntries(lanes.map(({ name, weight }) => [name, weight]))
+  const warmUp = Math.min(WARM_UP_INPUTS, inputs * WARM_UP_AT_MOST)
   let warmRss = 0
   while (done < inputs) {
-    if (warmRss === 0 && done >= inputs * WARM_UP) warmRss = settledRss()
+    if (warmRss === 0 && done >= warmUp) warmRss = settledRss()
     const lane = byName.get(chance.weigh(weights))
     if (lane !== undefined) await feed(lane, mutate(chance, sown.get(lane) ?? [], lane.words))
   }

@@ -35,7 +35,9 @@ async function run(words: FuzzWords | string): Promise<number> {
       say(`${kind} in ${lane}: ${keep(CORPUS_FOLDER, lane, input)}: ${why}`)
     },
     onProgress: (done) => {
-      say(`${done} after ${((performance.now() - startedMs) / 1000).toFixed(0)} s`)
+      const seconds = ((performance.now() - startedMs) / 1000).toFixed(0)
+      const mib = (process.memoryUsage.rss() / 2 ** 20).toFixed(0)
+      say(`${done} after ${seconds} s, rss ${mib} MiB`)
     },
   })
   for (const lane of lanes) await lane.close?.()

@@ -78,28 +78,24 @@ export const vaultJsonLane: Lane = {
 function sameAs(input: Buffer, entries: ReadonlyMap<string, SecretBytes>): Verdict {
   const wanted = fieldsOf(input)
   if (wanted === undefined) return { grant: 'values from what is no JSON' }
-  const found = [...entries].map(
-    ([name, secret]) => [name, secret.use((bytes) => bytes.toString())] as const,
-  )
   const isSame =
-    found.length === wanted.length &&
-    wanted.every(([name, value], i) => {
-      const [foundName, text = ''] = found[i] ?? []
-      return (
-        name === foundName &&
-        isDeepStrictEqual(typeof value === 'string' ? text : parsed(text), value)
-      )
+    entries.size === wanted.size &&
+    [...wanted].every(([name, value]) => {
+      const text = entries.get(name)?.use((bytes) => bytes.toString())
+      if (text === undefined) return false
+      return typeof value === 'string'
+        ? text === value.toWellFormed()
+        : isDeepStrictEqual(parsed(text), value)
     })
   return isSame ? 'accepted' : { grant: 'other values than stand there' }
 }
 
-/** In the order in which they stand there; names that are numbers are ordered otherwise by objects. */
-function fieldsOf(input: Buffer): readonly (readonly [string, unknown])[] | undefined {
+/** Half of a surrogate pair stands for nothing that has bytes: U+FFFD takes its place, as in Vault's own parser. */
+function fieldsOf(input: Buffer): ReadonlyMap<string, unknown> | undefined {
   const outer = parsed(new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(input))
   const data = (outer as { data?: { data?: object } } | undefined)?.data?.data
-  return data === undefined
-    ? undefined
-    : Object.entries(data).map(([name, value]) => [name, value] as const)
+  if (data === undefined) return undefined
+  return new Map(Object.entries(data).map(([name, value]) => [name.toWellFormed(), value]))
 }
 
 function parsed(text: string): unknown {
