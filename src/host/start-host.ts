@@ -141,7 +141,6 @@ async function report(
     version,
     registered: isRegistered,
     registrationError: error,
-    volumes: volumes.count().mounted,
     metricsText: await metrics.text(),
     held: describeHeld(keepers, sweeper.findings, strays),
   }

@@ -24,7 +24,6 @@ class World {
       version: '1',
       registered: true,
       registrationError: '',
-      volumes: 0,
       metricsText: '',
       held: [],
     }

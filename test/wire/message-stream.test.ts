@@ -113,14 +113,14 @@ test('messages come in their order, both ways at once', async (t) => {
   const fromDaemon = drain(shim)
   const generations = Array.from({ length: 20 }, (_, n) => n)
   for (const generation of generations) {
-    await daemon.send({ resumed: { generation } })
+    await daemon.send({ contents: { generation } })
     if (generation > 0) await shim.send({ committed: { generation } })
   }
   await shim.send({ unmounted: {} })
   await until(() => heard.length === 21, { what: 'the last message of the shim' })
   daemon.end()
   t.deepEqual(
-    (await fromDaemon).messages.map(({ resumed }) => resumed?.generation),
+    (await fromDaemon).messages.map(({ contents }) => contents?.generation),
     generations,
   )
   t.deepEqual(heard.slice(0, 20), generations)
@@ -137,7 +137,7 @@ test('a refusal that came before anybody read is not taken for a good end', asyn
 test("the daemon's refusal reaches the shim in its words, after what was sent before it", async (t) => {
   const { shim, daemon } = await (await world(t)).open()
   const receiving = drain(shim)
-  await daemon.send({ resumed: { generation: 1 } })
+  await daemon.send({ resumed: {} })
   daemon.fail(toServiceError(new LatchkeyError('TokenRejected', 'expired: 10 minutes ago')))
   const { messages, error } = await receiving
   t.is(messages.length, 1)

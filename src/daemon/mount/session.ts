@@ -108,7 +108,7 @@ export class Session {
     this.#displaced = new AbortController()
     this.#delivery.resume(digest)
     return this.#converse(shim, async (signal) => {
-      await shim.stream.send({ resumed: { generation: this.#delivery.generation } })
+      await shim.stream.send({ resumed: {} })
       await this.#refresher.run(shim, signal, true)
     })
   }
@@ -182,7 +182,8 @@ export class Session {
     const backoff = new Backoff(REVIEW_RETRY)
     for (;;) {
       try {
-        return await slots.run(signal, () => authenticate(request, signal))
+        const authenticating = (): Promise<Workload> => authenticate(request, signal)
+        return await slots.run(signal, authenticating, request.pod.namespace)
       } catch (thrown) {
         if (signal.aborted || !isTransient(LatchkeyError.from(thrown).reason)) throw thrown
         await sleep(clock, backoff.nextMs(), signal)

@@ -27,7 +27,6 @@ class World {
     version: '0.1.0',
     registered: true,
     registrationError: '',
-    volumes: 0,
     metricsText: '',
     held: [],
   }
