@@ -146,9 +146,13 @@ async function furnishNamespaces(cluster: Cluster): Promise<void> {
 /** Any service account of the shop may have these roles: stories make many. */
 const ANY_OF_SHOP = `"role_type": "jwt", "bound_audiences": ["vault"], "user_claim": "sub",
   "bound_claims": { "/kubernetes.io/namespace": "${SHOP}" },
-  "claim_mappings": { "/kubernetes.io/pod/name": "pod" }, "token_policies": ["shop"]`
+  "claim_mappings": { "/kubernetes.io/pod/name": "pod" }, "token_policies": ["shop", "stories"]`
 
 const FOR_STORIES = [
+  'vault secrets enable -path=kv1 -version=1 kv',
+  `vault policy write stories - <<'END'
+path "kv1/shop/*" { capabilities = ["read"] }
+END`,
   // Sessions and leases that a story can wait the end of.
   `vault write auth/jwt/role/shop-brief - <<'END'
 { ${ANY_OF_SHOP}, "token_ttl": "20s", "token_max_ttl": "24h" }

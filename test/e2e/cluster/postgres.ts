@@ -22,8 +22,7 @@ export interface Postgres {
 
 /** The server of that name, started or not. Its data lies on the node's own tmpfs and ends with it. */
 export function describePostgres(
-  run: ClusterNode['run'],
-  describe: ClusterNode['service'],
+  node: Pick<ClusterNode, 'run' | 'service'>,
   name: string,
   port: number,
 ): Postgres {
@@ -32,13 +31,13 @@ export function describePostgres(
   // It refuses to run as root. Nothing of it has to survive the node, so nothing waits for a disk.
   const server = [join(bin, 'postgres'), '-D', folder, '-h', '127.0.0.1', '-p', String(port)]
   const settings = ['-k', '', '-c', 'fsync=off', '-c', 'max_connections=50']
-  const service = describe(name, [...AS_OWNER, ...server, ...settings])
+  const service = node.service(name, [...AS_OWNER, ...server, ...settings])
   const place = ['-h', '127.0.0.1', '-p', String(port), '-U', 'postgres']
   const postgres: Postgres = {
     port,
     service,
     async query(sql) {
-      const { stdout } = await run([join(bin, 'psql'), ...place, '-tAc', sql, 'postgres'])
+      const { stdout } = await node.run([join(bin, 'psql'), ...place, '-tAc', sql, 'postgres'])
       return stdout
         .toString()
         .split('\n')
@@ -46,9 +45,9 @@ export function describePostgres(
     },
     async start(signal) {
       const options = signal ? { signal } : {}
-      await run(['install', '-d', '-o', OWNER, '-g', OWNER, '-m', '700', folder], options)
+      await node.run(['install', '-d', '-o', OWNER, '-g', OWNER, '-m', '700', folder], options)
       const initdb = [join(bin, 'initdb'), '-D', folder, '-A', 'trust', '-U', 'postgres', '-N']
-      await run([...AS_OWNER, ...initdb], options)
+      await node.run([...AS_OWNER, ...initdb], options)
       service.start()
       await until(() => postgres.query('SELECT 1'), {
         what: `${name} to answer; see its log`,

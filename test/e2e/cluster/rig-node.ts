@@ -61,7 +61,7 @@ export function openRigNode(description: RigDescription): ClusterNode {
     apiServer: describeService(place, 'kube-apiserver', services['kube-apiserver']),
     mountinfo: () => readFileSync(`/proc/${seal.pid}/mountinfo`, 'utf8'),
     vault: openVault(description.vault, vault, runThere, `/proc/${seal.pid}/root`),
-    postgres: describePostgres(runThere, service, 'postgres', POSTGRES_PORT),
+    postgres: describePostgres({ run: runThere, service }, 'postgres', POSTGRES_PORT),
     run: runThere,
     service,
     async importImage(archive, signal) {

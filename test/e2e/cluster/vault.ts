@@ -49,7 +49,10 @@ export interface AuditLine {
   readonly type: 'request' | 'response'
   readonly time: string
   readonly error?: string
-  readonly auth?: { readonly metadata?: Readonly<Record<string, string>> }
+  readonly auth?: {
+    readonly display_name?: string
+    readonly metadata?: Readonly<Record<string, string>>
+  }
   readonly request: {
     readonly id: string
     readonly operation: string
