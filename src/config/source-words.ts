@@ -61,7 +61,7 @@ const vault = words({
   address: vaultAddress().describe('Where it answers; a path in front of its own `/v1` is kept.'),
   caFile: absolutePath()
     .describe(
-      "PEM file of the authorities that its certificate is believed from, read by the daemon when it starts. Left out, the public ones are believed that Node.js comes with; the node's own are not.",
+      "PEM file of the authorities that its certificate is believed from; a file that takes its place counts for new connections, within seconds. Left out, the public ones are believed that Node.js comes with; the node's own are not.",
     )
     .optional(),
   serverName: domainName()

@@ -15,6 +15,7 @@ import { KUBERNETES_GRAMMAR, type Grammar, type Grammars } from './sources/gramm
 import { createKubernetesSource } from './sources/kubernetes-source.ts'
 import { LastValues } from './sources/last-values.ts'
 import { serveLast } from './sources/serve-last.ts'
+import type { Item } from './sources/item.ts'
 import type { Source } from './sources/source.ts'
 import { spareSource } from './sources/spare-source.ts'
 import { VAULT_GRAMMAR } from './sources/vault/grammar.ts'
@@ -45,7 +46,10 @@ const CONCURRENT_FETCHES = 32
 const WAITING_FETCHES = 4096
 /** Each up to 4 MiB, some copies of it, and as much in the transport: the memory limit in deploy/ goes by this. */
 const VOLUMES_IN_MEMORY = 6
-/** Beside them, so that a source outside of the cluster that answers slowly holds up no volume without it. */
+/**
+ * Beside them for each source outside of the cluster, and for the volumes that name several of these: one that answers
+ * slowly, or not at all, holds up nobody's volume that has nothing of it.
+ */
 const OUTSIDE_VOLUMES_IN_MEMORY = 3
 
 interface Declared {
@@ -70,8 +74,7 @@ export function openSources(options: SourcesOptions): OpenSources {
   const declared = [inside, ...outside]
   const lastValues = new LastValues({ clock, maxBytes: config.limits.lastValuesBytes })
   const fetching = serveLast({ fetcher: fetcherFor(declared, options), lastValues, clock })
-  const volumes = new Limiter('volumes', VOLUMES_IN_MEMORY, WAITING_FETCHES)
-  const outsideVolumes = new Limiter('volumes', OUTSIDE_VOLUMES_IN_MEMORY, WAITING_FETCHES)
+  const roomFor = createRooms(outside.map(({ source }) => source.name))
   return {
     byName: new Map(declared.map(({ source }) => [source.name, source])),
     grammars: new Map(declared.map(({ source, grammar }) => [source.name, grammar])),
@@ -79,9 +82,7 @@ export function openSources(options: SourcesOptions): OpenSources {
     probed: vaults.map(({ probed }) => probed),
     lastValues,
     async collect(workload, items, fsGroup, signal, holdings): Promise<Contents> {
-      const isInside = items.every(({ from }) => from === inside.source.name)
-      const room = isInside ? volumes : outsideVolumes
-      const leave = await room.enter(signal, workload.pod.namespace)
+      const leave = await roomFor(items).enter(signal, workload.pod.namespace)
       const done = metrics.startStage('collect')
       try {
         const through = holdings?.through(fetching) ?? fetching
@@ -101,6 +102,20 @@ export function openSources(options: SourcesOptions): OpenSources {
       for (const vault of vaults) vault.close()
       lastValues.close()
     },
+  }
+}
+
+/** Volumes in memory: in one room those that may be held up by the same sources. */
+function createRooms(outside: readonly string[]): (items: readonly Item[]) => Limiter {
+  const outsideRoom = (): Limiter =>
+    new Limiter('volumes', OUTSIDE_VOLUMES_IN_MEMORY, WAITING_FETCHES)
+  const inside = new Limiter('volumes', VOLUMES_IN_MEMORY, WAITING_FETCHES)
+  const rooms = new Map(outside.map((name) => [name, outsideRoom()]))
+  const ofSeveral = outsideRoom()
+  return (items) => {
+    const [first, second] = new Set(items.map(({ from }) => from)).intersection(rooms)
+    if (first === undefined) return inside
+    return second === undefined ? (rooms.get(first) ?? ofSeveral) : ofSeveral
   }
 }
 

@@ -1,5 +1,3 @@
-import { X509Certificate } from 'node:crypto'
-import { readFileSync, statSync } from 'node:fs'
 import type { Config } from '../config/config.ts'
 import type { Clock } from '../core/clock.ts'
 import { LatchkeyError } from '../core/errors.ts'
@@ -7,6 +5,7 @@ import type { DaemonMetrics } from '../observability/daemon-metrics.ts'
 import type { Logger } from '../observability/log.ts'
 import type { ProbedSource } from './diagnose/sources.ts'
 import type { Source } from './sources/source.ts'
+import { AuthorityFile } from './sources/vault/authority-file.ts'
 import { askHealth } from './sources/vault/health.ts'
 import { VaultSessions } from './sources/vault/sessions.ts'
 import { createVaultApi } from './sources/vault/vault-api.ts'
@@ -33,8 +32,6 @@ export interface OpenVault {
 }
 
 const CALLS_OF_A_FETCH = 3
-/** All authorities of the public web together are a quarter of this. */
-const MAX_CA_BYTES = 1024 * 1024
 
 /**
  * Every Vault of the configuration; nothing is sent to any of them before a pod asks.
@@ -42,9 +39,9 @@ const MAX_CA_BYTES = 1024 * 1024
  */
 export function openVaults({ config, clock, metrics, log }: VaultsOptions): readonly OpenVault[] {
   return config.sources.map(({ caFile, ...settings }, index) => {
-    const ca = caFile === undefined ? undefined : readAuthorities(caFile, index)
+    const authority = openAuthority(caFile, index, { clock, log })
     const onCall = callReporter(metrics, log)
-    const api = createVaultApi({ ...settings, ca, clock, onCall })
+    const api = createVaultApi({ ...settings, readCa: authority, clock, onCall })
     const onEvent = sessionReporter(settings.name, metrics, log)
     const sessions = new VaultSessions({ api, clock, onEvent })
     return {
@@ -67,30 +64,23 @@ export function openVaults({ config, clock, metrics, log }: VaultsOptions): read
   })
 }
 
-function readAuthorities(file: string, index: number): string {
-  const wrong = (what: string): LatchkeyError =>
-    new LatchkeyError('InvalidRequest', `sources[${index}].caFile: ${file}: ${what}`)
-  let pem: string
+/** Throws: InvalidRequest. */
+function openAuthority(
+  caFile: string | undefined,
+  index: number,
+  { clock, log }: Pick<VaultsOptions, 'clock' | 'log'>,
+): (() => string) | undefined {
+  if (caFile === undefined) return undefined
   try {
-    const stats = statSync(file)
-    // A pipe would be waited for without end.
-    if (!stats.isFile()) throw wrong('not a file')
-    if (stats.size > MAX_CA_BYTES) throw wrong(`larger than ${MAX_CA_BYTES} bytes`)
-    pem = readFileSync(file, 'latin1')
+    const authority = new AuthorityFile(caFile, clock, (err) => {
+      log.warn(
+        { err, reason: err.reason },
+        'authority of a source cannot be read; the last one stays',
+      )
+    })
+    return () => authority.read()
   } catch (thrown) {
-    if (thrown instanceof LatchkeyError) throw thrown
-    throw wrong(readingTrouble(thrown))
+    const { reason, message } = LatchkeyError.from(thrown)
+    throw new LatchkeyError(reason, message.replace('caFile', `sources[${index}].caFile`))
   }
-  try {
-    new X509Certificate(pem)
-    return pem
-  } catch {
-    throw wrong('no certificate in it; PEM is expected, which begins with -----BEGIN CERTIFICATE')
-  }
-}
-
-function readingTrouble(thrown: unknown): string {
-  const code = thrown instanceof Error && 'code' in thrown ? thrown.code : undefined
-  if (code === 'ENOENT') return "no such file in the daemon's container"
-  return `cannot be read (${String(code)})`
 }

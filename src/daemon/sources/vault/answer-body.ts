@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http'
+import { collectBytes } from '../../../core/collected-bytes.ts'
 import type { VaultSettings } from './settings.ts'
 import { VaultError } from './vault-error.ts'
 
@@ -25,28 +26,10 @@ export async function collectAnswer(
   }
   const isRefusal = (response.statusCode ?? 0) >= 300
   const maxBytes = isRefusal ? MAX_REFUSAL_BYTES : settings.limits.maxBytes
-  const chunks: Buffer[] = []
-  let length = 0
-  try {
-    for await (const chunk of response as AsyncIterable<Buffer>) {
-      chunks.push(chunk)
-      length += chunk.length
-      // Leaving the loop destroys the stream, so that the rest is not read.
-      if (length <= maxBytes) continue
-      if (isRefusal) return Buffer.alloc(0)
-      throw tooLarge(settings)
-    }
-    return joinOffPool(chunks, length)
-  } finally {
-    for (const chunk of chunks) chunk.fill(0)
-  }
-}
-
-function joinOffPool(chunks: readonly Buffer[], length: number): Buffer {
-  const whole = Buffer.allocUnsafeSlow(length)
-  let offset = 0
-  for (const chunk of chunks) offset += chunk.copy(whole, offset)
-  return whole
+  const whole = await collectBytes(response as AsyncIterable<Buffer>, maxBytes)
+  if (whole !== undefined) return whole
+  if (isRefusal) return Buffer.alloc(0)
+  throw tooLarge(settings)
 }
 
 function tooLarge({ name, limits }: VaultSettings): VaultError {

@@ -31,6 +31,8 @@ export interface VaultSettings {
   readonly address: string
   /** PEM; undefined believes the authorities that Node comes with. */
   readonly ca?: string | undefined
+  /** The same, in its place, where it may change: asked for each connection. */
+  readonly readCa?: (() => string) | undefined
   /** The name in the server's certificate, where it is another than the address's. */
   readonly serverName?: string | undefined
   /** Of Vault Enterprise or OpenBao. */

@@ -41,10 +41,9 @@ export class VaultTransport {
     this.#settings = settings
     this.#clock = clock
     this.#url = parseAddress(settings)
-    const { ca, serverName, limits } = settings
+    const { serverName, limits } = settings
     const { Agent } = this.#url.protocol === 'https:' ? https : http
     const tls: https.AgentOptions = {
-      ...(ca === undefined ? {} : { ca }),
       ...(serverName === undefined ? {} : { servername: serverName }),
       // Said aloud, because NODE_TLS_REJECT_UNAUTHORIZED would decide it otherwise.
       rejectUnauthorized: true,
@@ -110,6 +109,7 @@ export class VaultTransport {
 
   #open({ method, path, headers, body, isRepeatable }: VaultRequest): http.ClientRequest {
     const { protocol, hostname, port, pathname } = this.#url
+    const ca = this.#settings.readCa?.() ?? this.#settings.ca
     const call = (protocol === 'https:' ? https : http).request({
       protocol,
       // A URL puts IPv6 addresses in brackets, a socket wants them bare.
@@ -118,6 +118,8 @@ export class VaultTransport {
       method,
       path: pathname.replace(/\/$/, '') + path,
       agent: isRepeatable ? this.#kept : this.#once,
+      // By it the agent tells connections apart: none that believed another authority is used again.
+      ...(ca === undefined ? {} : { ca }),
       headers: {
         'user-agent': USER_AGENT,
         accept: 'application/json',

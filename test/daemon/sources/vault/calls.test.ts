@@ -175,6 +175,29 @@ test('over TLS the authority and the name in the certificate are held against th
   }
 })
 
+test('an authority that takes the place of another one is believed from the next connection on', async (t) => {
+  const [old, next] = [await createAuthority('old'), await createAuthority('next')]
+  const tls = await old.issueServer(['127.0.0.1'])
+  const double = await VaultDouble.start({ clock: systemClock, checkJwt: () => undefined, tls })
+  let ca = old.certPem
+  const settings = settingsFor(double.address, { readCa: () => ca })
+  const api = createVaultApi({ ...settings, clock: systemClock })
+  const hear = async (): Promise<string> => {
+    const jwt = new SecretBytes(Buffer.from('jwt'))
+    return (await failureOf(api.login(jwt, 'api', signal()))).message
+  }
+  try {
+    t.regex(await hear(), /no role "api"/)
+    ca = next.certPem
+    t.regex(await hear(), /caFile/, 'a connection that is open is not used any more')
+    ca = old.certPem + next.certPem
+    t.regex(await hear(), /no role "api"/)
+  } finally {
+    api.close()
+    await double.close()
+  }
+})
+
 test('nobody at home is SourceUnavailable, with the code', async (t) => {
   const api = createVaultApi({ ...settingsFor('http://127.0.0.1:1'), clock: systemClock })
   const error = await failureOf(api.login(new SecretBytes(Buffer.from('jwt')), 'api', signal()))
