@@ -61,6 +61,7 @@ export async function startHost(options: HostOptions): Promise<RunningHost> {
     metrics,
     maxVolumeBytes: config.volumes.maxBytes,
     lingerMs: config.volumes.oldGenerationLingerMs,
+    maxPublishes: config.limits.concurrentPublishes + config.limits.waitingPublishes,
   })
   volumes.adopt()
   const sweeper = createSweeper(options, volumes, metrics)

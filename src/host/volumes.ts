@@ -3,6 +3,7 @@ import { LatchkeyError } from '../core/errors.ts'
 import { KeyedQueue } from '../core/keyed-queue.ts'
 import type { VolumeRequest } from '../core/types.ts'
 import { MAX_HOLD_MS } from '../wire/limits.ts'
+import { Admission } from './admission.ts'
 import { BookmarkRoom } from './bookmark.ts'
 import { Farewells } from './farewells.ts'
 import { RecentRefusals } from './recent-refusals.ts'
@@ -13,6 +14,11 @@ import type { Volume, VolumeRef, VolumeStats } from './volume/volume-store.ts'
 /** kubelet gives a publish 2 minutes; an answer in half of that keeps its queue moving. */
 const PUBLISH_TIMEOUT_MS = 55_000
 const MAX_WAITING_PER_VOLUME = 8
+const MAX_PUBLISHES = 512
+
+export interface VolumesOptions extends Omit<KeeperParts, 'bookmarkRoom'> {
+  readonly maxPublishes?: number
+}
 
 /**
  * The host side's story: what kubelet asks of this node's volumes. Per volume one thing happens at a
@@ -27,9 +33,12 @@ export class Volumes {
   readonly #refusals: RecentRefusals
   readonly #unreadable = new UnreadableStrays()
   readonly #queue = new KeyedQueue(MAX_WAITING_PER_VOLUME)
+  readonly #admission: Admission
   readonly #stopping = new AbortController()
 
-  constructor(parts: Omit<KeeperParts, 'bookmarkRoom'>) {
+  /** `maxPublishes`: first publishes under way at once. */
+  constructor({ maxPublishes = MAX_PUBLISHES, ...parts }: VolumesOptions) {
+    this.#admission = new Admission(maxPublishes)
     this.#parts = { ...parts, bookmarkRoom: new BookmarkRoom() }
     this.#farewells = new Farewells(parts)
     this.#refusals = new RecentRefusals(parts.clock)
@@ -85,11 +94,16 @@ export class Volumes {
       this.#republish(known, request)
       return
     }
-    await this.#queue.run(request.volumeId, async () => {
-      const before = this.#keepers.get(request.volumeId)
-      if (before !== undefined && this.#isInPlace(before)) this.#republish(before, request)
-      else await this.#firstPublish(request, signal)
-    })
+    const leave = this.#admission.enter(request.pod.namespace)
+    try {
+      await this.#queue.run(request.volumeId, async () => {
+        const before = this.#keepers.get(request.volumeId)
+        if (before !== undefined && this.#isInPlace(before)) this.#republish(before, request)
+        else await this.#firstPublish(request, signal)
+      })
+    } finally {
+      leave()
+    }
   }
 
   /**
