@@ -2,7 +2,7 @@ import { LatchkeyError } from './errors.ts'
 
 interface Waiter {
   readonly enter: () => void
-  readonly refuse: (why: unknown) => void
+  readonly refuse: (why: LatchkeyError) => void
 }
 
 /**
@@ -67,7 +67,7 @@ export class Limiter {
         },
         refuse: (why) => {
           signal.removeEventListener('abort', leave)
-          reject(why as Error)
+          reject(why)
         },
       }
       const line = this.#lines.get(tenant) ?? []

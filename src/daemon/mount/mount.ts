@@ -16,8 +16,8 @@ import { Session, type StreamEnd } from './session.ts'
 import { firstWord, type ShimStream } from './shim-stream.ts'
 import type { Contents, Stages } from './stages.ts'
 
-/** A shim has its first message at hand when it calls. */
-const FIRST_WORD_MS = 10_000
+/** A shim has its first message at hand when it calls; on a node that is short of time that takes its while. */
+const FIRST_WORD_MS = 60_000
 
 /**
  * The story of one volume's stream: who asks, what they may have, and then fresh contents for as long

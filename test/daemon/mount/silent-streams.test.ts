@@ -5,7 +5,7 @@ import { ScriptedShim } from '../../support/shim.ts'
 import { until } from '../../support/until.ts'
 import { World, openMessage } from './mount-world.ts'
 
-test('streams that say nothing are ended after ten seconds, and others are served meanwhile', async (t) => {
+test('streams that say nothing are ended after a minute, and others are served meanwhile', async (t) => {
   const on = new World()
   const ends: string[] = []
   const open = (shim: ScriptedShim): void => {
@@ -21,7 +21,7 @@ test('streams that say nothing are ended after ten seconds, and others are serve
   await talking.generation(1)
   talking.commit(1)
   await until(() => on.subscribers.size === 1, { what: 'the volume to be served' })
-  await on.clock.advance(9_999)
+  await on.clock.advance(59_999)
   t.deepEqual(ends, [])
   await on.clock.advance(1)
   t.deepEqual(
