@@ -10,7 +10,7 @@ import { unmountBelow, World } from './world.ts'
 /** What worlds side by side have in common. */
 export interface Lane {
   /** Lends a new world, with both sides running. */
-  withWorld<T>(use: (world: World) => Promise<T>, isLeasing?: boolean): Promise<T>
+  withWorld<T>(use: (world: World) => Promise<T>, sessionTtlMs?: number): Promise<T>
   /** After the worlds. */
   close(): Promise<void>
 }
@@ -39,14 +39,14 @@ export async function openLane(worldCount: number): Promise<Lane> {
   process.once('SIGTERM', onSignal)
   let worlds = 0
   return {
-    withWorld(use, isLeasing = false) {
+    withWorld(use, sessionTtlMs) {
       return rooms.run(NEVER, async () => {
         worlds += 1
         const world = await World.start({
           folder: join(base, String(worlds)),
           spares,
           pki,
-          isLeasing,
+          sessionTtlMs,
         })
         try {
           return await use(world)

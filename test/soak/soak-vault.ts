@@ -7,14 +7,12 @@ import { VaultDouble } from '../daemon/sources/vault/vault-double.ts'
 import type { Finding } from './findings.ts'
 import { filesOf } from './generation-files.ts'
 
-/** What nobody renews ends after this: the bound where bookmarks are lost with a host. */
-const SESSION_TTL_MS = 60_000
 const DAY_MS = 86_400_000
 /** What the daemon is told: it renews soon, and replaces soon. */
 const LEASE_SECONDS = 9
 const LONGEST_LEASE_MS = 20_000
 /** What was under way when a host died may come to be a little later, and be looked for a little later. */
-const SLACK_MS = 15_000
+const SLACK_MS = 10_000
 
 const NAME = 'vault-prod'
 
@@ -34,18 +32,21 @@ export class SoakVault {
   /** By pod: every user that it was seen to have. */
   readonly #shown = new Map<string, Set<number>>()
   #made = 0
+  readonly #sessionTtlMs: number
   #hostDiedAtMs = 0
 
-  private constructor(double: VaultDouble) {
+  private constructor(double: VaultDouble, sessionTtlMs: number) {
     this.double = double
+    this.#sessionTtlMs = sessionTtlMs
   }
 
-  static async start({ objects }: Minicluster): Promise<SoakVault> {
+  /** What nobody renews ends after `sessionTtlMs`: the bound where bookmarks are lost with a host. */
+  static async start({ objects }: Minicluster, sessionTtlMs: number): Promise<SoakVault> {
     const double = await VaultDouble.start({
       clock: systemClock,
       checkJwt: (jwt) => checkClusterJwt(jwt, objects.tokens),
     })
-    const vault = new SoakVault(double)
+    const vault = new SoakVault(double, sessionTtlMs)
     const engine: Engine = {
       type: 'database',
       options: null,
@@ -58,7 +59,7 @@ export class SoakVault {
       namespace: 'shop',
       serviceAccount: 'api',
       policies: ['shop'],
-      ttlMs: SESSION_TTL_MS,
+      ttlMs: sessionTtlMs,
       maxTtlMs: DAY_MS,
     })
     return vault
@@ -99,7 +100,7 @@ export class SoakVault {
     this.double.sessions.living(undefined)
     for (const pod of this.#shown.keys()) if (!living.has(pod)) this.#shown.delete(pod)
     const known = new Set([...this.#shown.values()].flatMap((numbers) => [...numbers]))
-    const excusedUntilMs = this.#hostDiedAtMs + SESSION_TTL_MS + SLACK_MS
+    const excusedUntilMs = this.#hostDiedAtMs + this.#sessionTtlMs + SLACK_MS
     const nowMs = Date.now()
     for (const [number, { madeAtMs }] of this.#users) {
       if (known.has(number)) continue
@@ -112,7 +113,7 @@ export class SoakVault {
 
   /** When the last death of a host excuses nothing any more. */
   get excusedForMs(): number {
-    return Math.max(0, this.#hostDiedAtMs + SESSION_TTL_MS + SLACK_MS - Date.now())
+    return Math.max(0, this.#hostDiedAtMs + this.#sessionTtlMs + SLACK_MS - Date.now())
   }
 
   async stop(): Promise<void> {

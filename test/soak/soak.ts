@@ -17,6 +17,9 @@ export const WORLDS = 4
 
 const READ_EVERY_MS = 20
 const REPORT_EVERY = 100
+const DAY_MS = 86_400_000
+/** A session that nobody goes on with ends soon enough to be waited for. */
+const SHORT_TTL_MS = 30_000
 
 export interface Tally {
   readonly cycles: number
@@ -35,11 +38,15 @@ export async function soak(
   let done = 0
   const live = async (index: number): Promise<void> => {
     const chance = new Chance(Math.imul(seed + 1, 2_654_435_761) + index)
+    // Only one of them loses bookmarks: in the others no user may be left behind, not even for a while.
+    const isHostSpared = index !== 0
+    const ttlMs = isHostSpared ? DAY_MS : SHORT_TTL_MS
+    const sessionTtlMs = isLeasing ? ttlMs : undefined
     let next = index
     while (next < cycles) {
       await lane.withWorld(async (world) => {
         next = await liveOn(world, next)
-      }, isLeasing)
+      }, sessionTtlMs)
     }
 
     /** In one world, until all cycles are done or something is found; answers the next cycle. */
@@ -49,8 +56,6 @@ export async function soak(
       let cycle = first
       let isWell = true
       while (isWell && cycle < cycles) {
-        // Only one of them loses bookmarks: in the others no user may be left behind, not even for a while.
-        const isHostSpared = index !== 0
         const plan = isLeasing ? drawLeasingCycle(chance, isHostSpared) : drawCycle(chance)
         const findings = await attempt(() => runCycle(world, plan, chance))
         note(`cycle ${cycle} (${describePlan(plan)})`, world, findings)

@@ -22,8 +22,8 @@ export interface WorldParts {
   readonly folder: string
   readonly spares: Spares
   readonly pki: ServingPki
-  /** Pods have users of a Vault in place of Secrets, each its own. */
-  readonly isLeasing?: boolean
+  /** Pods have users of a Vault in place of Secrets, each its own, under sessions that live so long; undefined: no Vault. */
+  readonly sessionTtlMs?: number | undefined
 }
 
 /** A pod with one volume, and what is known of it from outside. */
@@ -103,15 +103,16 @@ export class World {
 
   /** Both sides run, no pod does. */
   static async start(parts: WorldParts): Promise<World> {
-    const { folder, pki, isLeasing } = parts
+    const { folder, pki, sessionTtlMs } = parts
     mkdirSync(folder, { mode: 0o700 })
     const kubelet = {
       syncIntervalMs: SYNC_INTERVAL_MS,
       retry: { firstMs: 50, maxMs: 400, factor: 2 },
-      ...(isLeasing === true ? { csiDrivers: [LEASING_DRIVER] } : {}),
+      ...(sessionTtlMs === undefined ? {} : { csiDrivers: [LEASING_DRIVER] }),
     }
     const cluster = await startMinicluster({ root: folder, pki, kubelet })
-    const vault = isLeasing === true ? await SoakVault.start(cluster) : undefined
+    const vault =
+      sessionTtlMs === undefined ? undefined : await SoakVault.start(cluster, sessionTtlMs)
     const world = new World(cluster, vault, parts)
     await Promise.all(SIDES.map((side) => world.start(side)))
     await world.cluster.kubelet.untilRegistered(DRIVER, true, PATIENCE_MS)

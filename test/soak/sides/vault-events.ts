@@ -9,7 +9,7 @@ type Run = Caller['run']
 export function watchVault(points: CrashPoints): void {
   const prototype = Caller.prototype as { run: Run }
   // Called on the caller at hand below.
-   
+
   const { run } = prototype
   prototype.run = async function (this: Caller, call, signal) {
     points.meet(call.operation, SCOPE)
