@@ -109,6 +109,17 @@ for (const away of ['SourceUnavailable', 'KubeUnavailable', 'Timeout'] as const)
   })
 }
 
+test('what ends by itself belongs to one pod: it is never kept for another', async (t) => {
+  const on = new World()
+  const term = { lease: undefined, lifeMs: HOUR_MS, endsAtMs: on.clock.now() + HOUR_MS }
+  on.secrets.set('db', () => valueOf({ password: 'one' }, { term }))
+  await on.live()
+  await on.collect()
+  t.is(on.lastValues.bytes, 0)
+  on.away = 'SourceUnavailable'
+  t.is(await on.reason(), 'SourceUnavailable')
+})
+
 test('nobody is served from memory who has not said so', async (t) => {
   const on = new World()
   const stop = await on.live()
