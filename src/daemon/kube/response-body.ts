@@ -1,4 +1,5 @@
 import type { Readable } from 'node:stream'
+import { collectBytes } from '../../core/collected-bytes.ts'
 import { LatchkeyError } from '../../core/errors.ts'
 import { connectionError } from './connection-error.ts'
 
@@ -12,29 +13,14 @@ export async function collectBody(
   maxBytes: number,
   signal: AbortSignal,
 ): Promise<Buffer> {
-  const chunks: Buffer[] = []
-  let length = 0
   try {
-    for await (const chunk of body as AsyncIterable<Buffer>) {
-      chunks.push(chunk)
-      length += chunk.length
-      // Leaving the loop destroys the stream, so that the rest is not read.
-      if (length > maxBytes) throw tooLarge(maxBytes)
-    }
-    return joinOffPool(chunks, length)
+    const whole = await collectBytes(body as AsyncIterable<Buffer>, maxBytes)
+    if (whole === undefined) throw tooLarge(maxBytes)
+    return whole
   } catch (thrown) {
     signal.throwIfAborted()
     throw connectionError(thrown)
-  } finally {
-    for (const chunk of chunks) chunk.fill(0)
   }
-}
-
-function joinOffPool(chunks: readonly Buffer[], length: number): Buffer {
-  const whole = Buffer.allocUnsafeSlow(length)
-  let offset = 0
-  for (const chunk of chunks) offset += chunk.copy(whole, offset)
-  return whole
 }
 
 function tooLarge(maxBytes: number): LatchkeyError {
