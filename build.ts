@@ -15,11 +15,14 @@ import { parseArgs } from 'node:util'
 
 import { build } from 'esbuild'
 
+import { packageFolderOf, writeBillOfMaterials, type Lock, type LockedPackage } from './sbom.ts'
+
 /*
  * `npm run build [-- --arch x64,arm64]`: everything the image holds, in dist/.
  *   app/bin/latchkey.js   the whole program as one ES module
  *   proto/                two folders above it, where the sources have it too
  *   node_modules/         koffi's native part, which cannot be bundled
+ *   sbom.cdx.json         every package of which something is in there, with its version and hash
  */
 const PROJECT = import.meta.dirname
 const DIST = join(PROJECT, 'dist')
@@ -40,13 +43,16 @@ for (const architecture of architectures) {
 }
 
 rmSync(DIST, { recursive: true, force: true })
-await bundle()
+const bundled = await bundle()
 cpSync(join(PROJECT, 'proto'), join(DIST, 'proto'), { recursive: true })
 writeManifest()
 for (const architecture of architectures) copyKoffi(architecture)
+writeBill()
 
-async function bundle(): Promise<void> {
-  await build({
+/** Answers the sources of which something is in the bundle. */
+async function bundle(): Promise<readonly string[]> {
+  const { metafile } = await build({
+    metafile: true,
     entryPoints: [join(PROJECT, 'src', 'main.ts')],
     outfile: join(DIST, 'app', 'bin', 'latchkey.js'),
     bundle: true,
@@ -63,6 +69,21 @@ async function bundle(): Promise<void> {
     },
     logLevel: 'warning',
   })
+  const outputs = Object.values(metafile.outputs)
+  return outputs.flatMap(({ inputs }) =>
+    Object.entries(inputs)
+      .filter(([, { bytesInOutput }]) => bytesInOutput > 0)
+      .map(([file]) => file),
+  )
+}
+
+function writeBill(): void {
+  const koffis = architectures.map((name) => `node_modules/@koromix/koffi-linux-${name}`)
+  const folders = bundled.flatMap((file) => packageFolderOf(file) ?? [])
+  const bundle = join('app', 'bin', 'latchkey.js')
+  const files = new Map([[bundle, readFileSync(join(DIST, bundle))]])
+  const text = writeBillOfMaterials(readLock(), [...folders, ...koffis], files)
+  writeFileSync(join(DIST, 'sbom.cdx.json'), text)
 }
 
 /** Without "type" Node would have to guess what latchkey.js is. */
@@ -92,7 +113,7 @@ function withPackage(name: string, use: (folder: string) => void): void {
     use(installed)
     return
   }
-  const { version, integrity } = lockedPackage(name)
+  const { version = '', integrity } = lockedPackage(name)
   const folder = mkdtempSync(join(tmpdir(), 'latchkey-build-'))
   try {
     const pack = ['pack', '--silent', '--pack-destination', folder, `${name}@${version}`]
@@ -108,13 +129,14 @@ function withPackage(name: string, use: (folder: string) => void): void {
   }
 }
 
-function lockedPackage(name: string): { version: string; integrity: string } {
-  const lock = readJson(join(PROJECT, 'package-lock.json')) as {
-    packages: Record<string, { version: string; integrity: string } | undefined>
-  }
-  const found = lock.packages[`node_modules/${name}`]
+function lockedPackage(name: string): LockedPackage {
+  const found = readLock().packages[`node_modules/${name}`]
   if (found === undefined) throw new Error(`package-lock.json does not name ${name}`)
   return found
+}
+
+function readLock(): Lock {
+  return readJson(join(PROJECT, 'package-lock.json')) as Lock
 }
 
 function readJson(file: string): unknown {
