@@ -42,6 +42,31 @@ test('every call says what it is, and carries an id of its own', async (t) => {
   )
 })
 
+test('every call of a session goes to the namespace of the settings', async (t) => {
+  const world = await startDoubleWorld()
+  world.double.namespace = 'team-a/shop'
+  const elsewhere = world.api()
+  const api = world.api({ namespace: 'team-a/shop' })
+  try {
+    await failureOf(elsewhere.login(world.jwt(), 'api', signal()))
+    const { token } = await api.login(world.jwt(), 'api', signal())
+    const session = { token, role: 'api' }
+    const { lease } = await api.read(session, { secret: 'database/creds/web' }, signal())
+    if (lease === undefined) return t.fail('no lease')
+    await api.renewLease(session, lease.id, 30_000, signal())
+    await api.revokeLease(session, lease.id, signal())
+    await api.renewSelf(session, 60_000, signal())
+    await api.lookupSelf(session, signal())
+    await api.revokeSelf(session, signal())
+    const [refused, ...heard] = world.double.audit
+    t.is(refused?.namespace, undefined)
+    t.is(heard.length, 8, 'with the look at the engine')
+    t.true(heard.every(({ status }) => status < 300))
+  } finally {
+    await world.close()
+  }
+})
+
 test('a failed call is reported with its reason', async (t) => {
   await withSecret(async (world, read) => {
     world.double.isSealed = true

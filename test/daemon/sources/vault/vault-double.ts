@@ -55,6 +55,8 @@ export class VaultDouble {
   readonly engines = new Map<string, Engine>()
   readonly audit: Audited[] = []
   isSealed = false
+  /** Where set, as of Enterprise and OpenBao: here everything lives, and calls to another one find nothing. */
+  namespace: string | undefined
   /** Where set: refuses every call with 429, asking for this pause. */
   retryAfterS: number | undefined
   fault: Fault | undefined
@@ -140,6 +142,8 @@ export class VaultDouble {
       const headers = { 'retry-after': `${this.retryAfterS}` }
       return { status: 429, errors: [`request path "${path}": rate limit quota exceeded`], headers }
     }
+    const isElsewhere = header(request, 'x-vault-namespace') !== this.namespace
+    if (this.namespace !== undefined && isElsewhere) return UNNAMED
     const mount = this.#options.authMount ?? 'jwt'
     if (path === `auth/${mount}/login`) return this.#login(body)
     // Whoever has not logged in hears nothing of what there is.
