@@ -1,5 +1,7 @@
+import { setTimeout as pause } from 'node:timers/promises'
 import { runInNewContext } from 'node:vm'
 import { setFlagsFromString } from 'node:v8'
+import { releaseGarbage } from '../../src/syscalls/freed-memory.ts'
 import { Chance } from '../soak/chance.ts'
 import { readCorpus } from './corpus.ts'
 import { judge, type Finding } from './judge.ts'
@@ -75,13 +77,13 @@ export async function fuzz(lanes: readonly Lane[], options: FuzzOptions): Promis
   const warmUp = Math.min(WARM_UP_INPUTS, inputs * WARM_UP_AT_MOST)
   let warmRss = 0
   while (done < inputs) {
-    if (warmRss === 0 && done >= warmUp) warmRss = settledRss()
+    if (warmRss === 0 && done >= warmUp) warmRss = await settledRss()
     const lane = byName.get(chance.weigh(weights))
     if (lane !== undefined) await feed(lane, mutate(chance, sown.get(lane) ?? [], lane.words))
   }
   for (const lane of lanes) note(await failing(lane))
   stop.end()
-  const rssGrowthMib = Math.max(0, Math.round((settledRss() - warmRss) / 2 ** 20))
+  const rssGrowthMib = Math.max(0, Math.round(((await settledRss()) - warmRss) / 2 ** 20))
   return { inputs: done, crashes: count.crash, grants: count.grant, rssGrowthMib, byLane }
 }
 
@@ -115,9 +117,14 @@ function onStray(note: (lane: string, input: Buffer, why: string) => void) {
   }
 }
 
-function settledRss(): number {
+/** With what is garbage given back: V8 and glibc keep what they had at their busiest otherwise. */
+async function settledRss(): Promise<number> {
   setFlagsFromString('--expose-gc')
   const collect = runInNewContext('gc') as () => void
-  for (let round = 0; round < 3; round += 1) collect()
+  for (let round = 0; round < 5; round += 1) {
+    collect()
+    await releaseGarbage()
+    await pause(50)
+  }
   return process.memoryUsage.rss()
 }
