@@ -19,5 +19,10 @@ export function hearStreamErrors(): () => void {
 
 function hear(message: unknown): void {
   const { stream } = message as { readonly stream: ClientHttp2Stream }
-  stream.on('error', () => undefined)
+  // Once is enough, however many clients there are.
+  if (!stream.listeners('error').includes(ignore)) stream.on('error', ignore)
+}
+
+function ignore(): void {
+  // The request's own error tells it.
 }
