@@ -144,6 +144,12 @@ const SWAPS: Readonly<Record<string, Swap>> = {
   'of another pod of the same account': (pod, audience) => tokenFor(audience, siblingOf(pod)),
   'of the earlier pod of that name': (pod, audience) => tokenFor(audience, earlierOf(pod)),
   'of a former account': (pod, audience) => tokenFor(audience, pod, { account: formerOf(pod) }),
+  // Only its recipient could tell that it is forged; here its words have to give it away.
+  'forged, of another namespace': (pod, audience) =>
+    tokenFor(audience, pod, {
+      account: { ...pod.account, namespace: pod.account.namespace === 'shop' ? 'bank' : 'shop' },
+      isSigned: false,
+    }),
   'of another account': (pod, audience, chance) =>
     tokenFor(audience, pod, { account: chance.pick(ACCOUNTS) }),
   expired: (pod, audience) => tokenFor(audience, pod, { untilSeconds: NOW_SECONDS - 1 }),
@@ -247,7 +253,15 @@ const CHANGES: Readonly<Record<string, Change>> = {
   'path: of another volume': path((_path, chance) =>
     pathOf(chance.pick(PODS).uid, chance.pick(VOLUMES)),
   ),
-  'path: of another root': path((found) => found.replace(KUBELET_ROOT, `${KUBELET_ROOT}2`)),
+  'path: of another root': path((found, chance) =>
+    found.replace(KUBELET_ROOT, chance.pick([`${KUBELET_ROOT}2`, '/var/lib/kubele7', ''])),
+  ),
+  // In itself it is right, but kubelet has no volume of such a name.
+  'volume: of an odd name': (draft, chance) => {
+    const volume = chance.pick(['DB', 'd b', '-db', 'db.', 'd_b', 'x'.repeat(64), 'db\u0000'])
+    const { uid } = draft.pod
+    Object.assign(draft, { targetPath: pathOf(uid, volume), volumeId: handleOf(uid, volume) })
+  },
   'path: not in its plain form': path((found, chance) =>
     chance.pick([
       `${found}/`,

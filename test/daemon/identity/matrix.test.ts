@@ -21,7 +21,7 @@ interface Tally {
 }
 
 test('of 100,000 requests exactly those are served that the rules allow, each for its own pod', async (t) => {
-  t.timeout(120_000)
+  t.timeout(600_000)
   // Two of three are refused, and nobody reads where that was thrown.
   Error.stackTraceLimit = 0
   const chance = new Chance(SEED)
