@@ -3,7 +3,7 @@ import type { LogFields } from '../observability/log-fields.ts'
 import type { Logger } from '../observability/log.ts'
 import type { FinishedCall, VaultOperation } from './sources/vault/caller.ts'
 import type { SessionOwner } from './sources/vault/sessions.ts'
-import type { SessionEvent } from './sources/vault/shared-session.ts'
+import type { SessionEvent } from './sources/vault/session-options.ts'
 
 /** Calls that come and go with pods, unlike those that keep up what there is. */
 const NOTABLE: ReadonlySet<VaultOperation> = new Set([

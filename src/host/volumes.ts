@@ -7,6 +7,7 @@ import { Admission } from './admission.ts'
 import { BookmarkRoom } from './bookmark.ts'
 import { Farewells } from './farewells.ts'
 import { RecentRefusals } from './recent-refusals.ts'
+import { isSameVolume, refuseConflict } from './same-volume.ts'
 import { UnreadableStrays, type UnreadableStray } from './unreadable-strays.ts'
 import { VolumeKeeper, type KeeperParts } from './volume-keeper.ts'
 import type { Volume, VolumeRef, VolumeStats } from './volume/volume-store.ts'
@@ -89,7 +90,7 @@ export class Volumes {
    */
   async publish(request: VolumeRequest, signal: AbortSignal): Promise<void> {
     const known = this.#keepers.get(request.volumeId)
-    if (known !== undefined && !known.isReady) refuseConflict(known, request)
+    if (known !== undefined && !known.isReady) refuseConflict(known.request, request)
     if (known !== undefined && this.#isInPlace(known)) {
       this.#republish(known, request)
       return
@@ -284,21 +285,4 @@ export class Volumes {
   #warnUnreadable({ volumeId }: VolumeRef, error: LatchkeyError): void {
     this.#parts.log.warn({ volumeId, err: error }, 'volume not readable')
   }
-}
-
-function refuseConflict(pending: VolumeKeeper, request: VolumeRequest): void {
-  if (pending.request === undefined || isSameVolume(pending.request, request)) return
-  throw new LatchkeyError(
-    'VolumeConflict',
-    'this volume is being published with a different target or other volumeAttributes',
-  )
-}
-
-/** kubelet's order of attributes changes from call to call, and tokens come and go. */
-function isSameVolume(a: VolumeRequest, b: VolumeRequest): boolean {
-  return (
-    a.targetPath === b.targetPath &&
-    a.attributes.size === b.attributes.size &&
-    [...a.attributes].every(([key, value]) => b.attributes.get(key) === value)
-  )
 }

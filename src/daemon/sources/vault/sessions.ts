@@ -4,7 +4,8 @@ import { LatchkeyError } from '../../../core/errors.ts'
 import { SecretBytes } from '../../../core/secret-bytes.ts'
 import type { PodToken } from './session-tokens.ts'
 import type { LiveSession } from './session-shelf.ts'
-import { SharedSession, type Replacement, type SessionEvent } from './shared-session.ts'
+import type { Replacement, SessionEvent } from './session-options.ts'
+import { SharedSession } from './shared-session.ts'
 import type { Session, VaultApi } from './vault-api.ts'
 
 /** Whose session it is: what a Vault's roles are bound to. */

@@ -1,36 +1,15 @@
 import { Backoff, jittered } from '../../../core/backoff.ts'
-import type { Clock } from '../../../core/clock.ts'
-import { LatchkeyError, type Reason } from '../../../core/errors.ts'
-import { SecretBytes } from '../../../core/secret-bytes.ts'
+import { LatchkeyError } from '../../../core/errors.ts'
+import type { SecretBytes } from '../../../core/secret-bytes.ts'
+import { DoubtedSessions } from './doubted-sessions.ts'
 import { LongTimer } from './long-timer.ts'
 import { SessionShelf, type LiveSession } from './session-shelf.ts'
+import type { Replacement, SharedSessionOptions } from './session-options.ts'
 import { OfferedTokens } from './session-tokens.ts'
 import { waitFor } from './shared-wait.ts'
 import type { Farewell } from './sessions.ts'
-import type { Session, VaultApi } from './vault-api.ts'
+import type { Session } from './vault-api.ts'
 import { isTrouble } from './vault-error.ts'
-
-/** There is a new login. What was leased under an older one ends with that, and is to be asked for anew. */
-export interface Replacement {
-  readonly generation: number
-  readonly previousEndsAtMs: number
-}
-
-export type SessionEvent =
-  | { readonly what: 'opened' | 'resumed' | 'renewed' | 'replaced' | 'ended' }
-  | { readonly what: 'not-renewed' | 'not-ended'; readonly reason: Reason }
-
-export interface SharedSessionOptions {
-  readonly api: VaultApi
-  readonly clock: Clock
-  readonly random: () => number
-  readonly role: string
-  /** Aborts when the daemon stops. */
-  readonly closing: AbortSignal
-  readonly onEvent: (event: SessionEvent) => void
-  /** Ends a session at the other side, wipes its token, and never rejects. */
-  readonly end: (session: Session) => Promise<Farewell>
-}
 
 const RENEW_AT = 2 / 3
 const RENEW_SPREAD = 0.1
@@ -49,7 +28,7 @@ export class SharedSession {
   readonly #backoff: Backoff
   readonly #shelf: SessionShelf
   readonly #onReplaced = new Map<object, (replacement: Replacement) => void>()
-  readonly #ending = new Map<Session, Promise<Farewell>>()
+  readonly #doubted: DoubtedSessions
   #opening: Promise<LiveSession> | undefined
   #generation = 0
   #isOver = false
@@ -61,6 +40,7 @@ export class SharedSession {
     this.#timer = new LongTimer(options.clock)
     this.#backoff = new Backoff(RETRY, options.random)
     this.#shelf = new SessionShelf(options.role)
+    this.#doubted = new DoubtedSessions(this.#shelf, options.end)
   }
 
   get holders(): number {
@@ -83,8 +63,7 @@ export class SharedSession {
 
   /** Takes over one that is not to be used any more; see `doubt`. */
   resumeDoubted(token: SecretBytes, isShown: boolean): void {
-    const session = this.#shelf.resumeDoubted(token)
-    if (session !== undefined && !isShown) this.#endSoon(session)
+    this.#doubted.resume(token, isShown)
   }
 
   /**
@@ -92,37 +71,21 @@ export class SharedSession {
    * under it, with `endDoubted`.
    */
   doubt(isShown: boolean): void {
-    const session = this.#shelf.doubt()
-    if (session === undefined) return
-    this.#timer.stop()
-    if (!isShown) this.#endSoon(session)
+    if (this.#doubted.add(isShown)) this.#timer.stop()
   }
 
   endDoubted(): void {
-    for (const session of this.#shelf.doubted) this.#endSoon(session)
+    this.#doubted.endAll()
   }
 
   /** Tokens to write down, of what may have to be ended after a restart. */
   get doubted(): readonly SecretBytes[] {
-    return this.#shelf.doubted.map(({ token }) => token)
+    return this.#doubted.tokens
   }
 
   /** Ends that are under way. */
   get ending(): readonly Promise<Farewell>[] {
-    return [...this.#ending.values()]
-  }
-
-  #endSoon(session: Session): void {
-    if (this.#ending.has(session)) return
-    // The shelf has it until then, so that a bookmark does.
-    const { token } = session
-    const own = { ...session, token: token.use((bytes) => SecretBytes.copyOf(bytes)) }
-    const ended = this.#options.end(own).finally(() => {
-      this.#ending.delete(session)
-      this.#shelf.takeOff(session)
-      token.wipe()
-    })
-    this.#ending.set(session, ended)
+    return this.#doubted.ending
   }
 
   /** The token to write down for a restart. */
@@ -173,7 +136,7 @@ export class SharedSession {
 
   /** What is being ended is no concern of the caller's. */
   #clear(): readonly Session[] {
-    return this.#shelf.clear().filter((session) => !this.#ending.has(session))
+    return this.#shelf.clear().filter((session) => !this.#doubted.isEnding(session))
   }
 
   async #open(signal: AbortSignal): Promise<LiveSession> {

@@ -1,0 +1,26 @@
+import type { Clock } from '../../../core/clock.ts'
+import type { Reason } from '../../../core/errors.ts'
+import type { Farewell } from './sessions.ts'
+import type { Session, VaultApi } from './vault-api.ts'
+
+/** There is a new login. What was leased under an older one ends with that, and is to be asked for anew. */
+export interface Replacement {
+  readonly generation: number
+  readonly previousEndsAtMs: number
+}
+
+export type SessionEvent =
+  | { readonly what: 'opened' | 'resumed' | 'renewed' | 'replaced' | 'ended' }
+  | { readonly what: 'not-renewed' | 'not-ended'; readonly reason: Reason }
+
+export interface SharedSessionOptions {
+  readonly api: VaultApi
+  readonly clock: Clock
+  readonly random: () => number
+  readonly role: string
+  /** Aborts when the daemon stops. */
+  readonly closing: AbortSignal
+  readonly onEvent: (event: SessionEvent) => void
+  /** Ends a session at the other side, wipes its token, and never rejects. */
+  readonly end: (session: Session) => Promise<Farewell>
+}
