@@ -1,4 +1,3 @@
-import { X509Certificate } from 'node:crypto'
 import { LatchkeyError } from '../../../core/errors.ts'
 import { quoted } from '../../../core/foreign-text.ts'
 
@@ -29,9 +28,7 @@ export interface VaultSettings {
   readonly name: string
   /** https, or http on loopback alone; a path in front of Vault's own is kept. */
   readonly address: string
-  /** PEM; undefined believes the authorities that Node comes with. */
-  readonly ca?: string | undefined
-  /** The same, in its place, where it may change: asked for each connection. */
+  /** PEM, which may change: asked for each connection. undefined believes the authorities that Node comes with. */
   readonly readCa?: (() => string) | undefined
   /** The name in the server's certificate, where it is another than the address's. */
   readonly serverName?: string | undefined
@@ -67,9 +64,7 @@ export function parseAddress(settings: VaultSettings): URL {
 /** Throws: InvalidRequest for a setting that no call could be made with, naming it. */
 export function checkSettings(settings: VaultSettings): void {
   parseAddress(settings)
-  const { ca, namespace, auth, limits } = settings
-  // An empty list of authorities would mean every public one to Node.
-  if (ca !== undefined && !isCertificate(ca)) throw wrong(settings, 'ca', 'no certificate in it')
+  const { namespace, auth, limits } = settings
   if (namespace !== undefined && !PLAIN_HEADER.test(namespace)) {
     throw wrong(settings, 'namespace', `${quoted(namespace)} is no namespace`)
   }
@@ -95,15 +90,6 @@ export function roleOf({ name, auth }: VaultSettings, asked: string | undefined)
     'InvalidRequest',
     `source "${name}" logs in with role "${auth.role}" only: leave role out of the item`,
   )
-}
-
-function isCertificate(pem: string): boolean {
-  try {
-    new X509Certificate(pem)
-    return true
-  } catch {
-    return false
-  }
 }
 
 function wrong({ name }: VaultSettings, setting: string, what: string): LatchkeyError {

@@ -109,7 +109,7 @@ export class VaultTransport {
 
   #open({ method, path, headers, body, isRepeatable }: VaultRequest): http.ClientRequest {
     const { protocol, hostname, port, pathname } = this.#url
-    const ca = this.#settings.readCa?.() ?? this.#settings.ca
+    const ca = this.#settings.readCa?.()
     const call = (protocol === 'https:' ? https : http).request({
       protocol,
       // A URL puts IPv6 addresses in brackets, a socket wants them bare.
