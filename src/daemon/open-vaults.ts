@@ -1,6 +1,6 @@
-import type { Config } from '../config/config.ts'
+import type { Config, VaultConfig } from '../config/config.ts'
 import type { Clock } from '../core/clock.ts'
-import { LatchkeyError } from '../core/errors.ts'
+import type { LatchkeyError } from '../core/errors.ts'
 import type { DaemonMetrics } from '../observability/daemon-metrics.ts'
 import type { Logger } from '../observability/log.ts'
 import type { ProbedSource } from './diagnose/sources.ts'
@@ -39,10 +39,11 @@ const CALLS_OF_A_FETCH = 3
  */
 export function openVaults({ config, clock, metrics, log }: VaultsOptions): readonly OpenVault[] {
   return config.sources.map(({ caFile, ...settings }, index) => {
-    const authority = openAuthority(caFile, index, { clock, log })
+    const { name } = settings
+    const authority = openAuthority({ name, caFile }, `sources[${index}].caFile`, { clock, log })
     const onCall = callReporter(metrics, log)
     const api = createVaultApi({ ...settings, readCa: authority, clock, onCall })
-    const onEvent = sessionReporter(settings.name, metrics, log)
+    const onEvent = sessionReporter(name, metrics, log)
     const sessions = new VaultSessions({ api, clock, onEvent })
     return {
       source: createVaultSource({ api, sessions, clock }),
@@ -51,7 +52,7 @@ export function openVaults({ config, clock, metrics, log }: VaultsOptions): read
         return sessions.size
       },
       probed: {
-        name: settings.name,
+        name,
         kind: settings.kind,
         address: settings.address,
         probe: async (signal) => seenOf(await askHealth(api.settings, clock, signal)),
@@ -66,21 +67,15 @@ export function openVaults({ config, clock, metrics, log }: VaultsOptions): read
 
 /** Throws: InvalidRequest. */
 function openAuthority(
-  caFile: string | undefined,
-  index: number,
+  { name, caFile: file }: Pick<VaultConfig, 'name' | 'caFile'>,
+  setting: string,
   { clock, log }: Pick<VaultsOptions, 'clock' | 'log'>,
 ): (() => string) | undefined {
-  if (caFile === undefined) return undefined
-  try {
-    const authority = new AuthorityFile(caFile, clock, (err) => {
-      log.warn(
-        { err, reason: err.reason },
-        'authority of a source cannot be read; the last one stays',
-      )
-    })
-    return () => authority.read()
-  } catch (thrown) {
-    const { reason, message } = LatchkeyError.from(thrown)
-    throw new LatchkeyError(reason, message.replace('caFile', `sources[${index}].caFile`))
+  if (file === undefined) return undefined
+  const onTrouble = (err: LatchkeyError): void => {
+    const fields = { source: name, err, reason: err.reason }
+    log.warn(fields, 'authority of a source cannot be read; the last one stays')
   }
+  const authority = new AuthorityFile({ setting, file, clock, onTrouble })
+  return () => authority.read()
 }

@@ -139,6 +139,25 @@ for (const [what, problem, make] of [
   })
 }
 
+test('a caFile that cannot be used any more is warned of, with the source and the setting', async (t) => {
+  const caFile = join(folderFor(t), 'ca.pem')
+  writeFileSync(caFile, (await createAuthority('of a test')).certPem)
+  const { metrics, log, parsed } = journal()
+  const clock = new FakeClock()
+  const sources = [vaultWith({}), vaultWith({ name: 'vault-b', caFile })]
+  const vaults = openVaults({ config: { sources }, clock, metrics, log })
+  t.teardown(() => {
+    for (const vault of vaults) vault.close()
+  })
+  writeFileSync(caFile, 'x')
+  await clock.advance(10_000)
+  await t.throwsAsync(async () => vaults[1]?.probed.probe(AbortSignal.timeout(10_000)))
+  const [line, ...others] = parsed()
+  t.deepEqual(others, [])
+  t.like(line, { level: 'warn', source: 'vault-b', reason: 'InvalidRequest' })
+  t.true(JSON.stringify(line).includes(`sources[1].caFile: ${caFile}: no certificate in it`))
+})
+
 test('calls are counted, and written down with both ids', async (t) => {
   const { metrics, log, parsed } = journal()
   const report = callReporter(metrics, log)

@@ -8,41 +8,47 @@ const MAX_BYTES = 1024 * 1024
 /** A mounted ConfigMap changes within a minute or two of its object; nobody waits for a connection until then. */
 const LOOK_EVERY_MS = 10_000
 
+export interface AuthorityFileOptions {
+  /** The setting that names the file, for errors. */
+  readonly setting: string
+  readonly file: string
+  readonly clock: Clock
+  /** It cannot be used any more, and what it held last is. */
+  readonly onTrouble: (why: LatchkeyError) => void
+}
+
 /**
  * The authorities that a server's certificate is believed from, as they lie in a file that is replaced when they are
  * renewed: connections are opened with what it holds by then.
  */
 export class AuthorityFile {
-  readonly #file: string
-  readonly #clock: Clock
-  readonly #onTrouble: (why: LatchkeyError) => void
+  readonly #options: AuthorityFileOptions
   #pem: string
   #stamp: string
   #lookAtMs: number
 
-  /** `onTrouble`: it cannot be used any more, and what it held last is. Throws: InvalidRequest. */
-  constructor(file: string, clock: Clock, onTrouble: (why: LatchkeyError) => void) {
-    this.#file = file
-    this.#clock = clock
-    this.#onTrouble = onTrouble
-    this.#stamp = stampOf(file)
-    this.#pem = readAuthorities(file)
-    this.#lookAtMs = clock.now() + LOOK_EVERY_MS
+  /** Throws: InvalidRequest, naming the setting. */
+  constructor(options: AuthorityFileOptions) {
+    this.#options = options
+    this.#stamp = stampOf(options.file)
+    this.#pem = readAuthorities(options)
+    this.#lookAtMs = options.clock.now() + LOOK_EVERY_MS
   }
 
   /** PEM, some seconds old at most. */
   read(): string {
-    const nowMs = this.#clock.now()
+    const { file, clock, onTrouble } = this.#options
+    const nowMs = clock.now()
     // A clock that was set back must not keep the old ones for longer.
     if (nowMs < this.#lookAtMs && nowMs >= this.#lookAtMs - LOOK_EVERY_MS) return this.#pem
     this.#lookAtMs = nowMs + LOOK_EVERY_MS
-    const stamp = stampOf(this.#file)
+    const stamp = stampOf(file)
     if (stamp === this.#stamp) return this.#pem
     this.#stamp = stamp
     try {
-      this.#pem = readAuthorities(this.#file)
+      this.#pem = readAuthorities(this.#options)
     } catch (thrown) {
-      this.#onTrouble(LatchkeyError.from(thrown))
+      onTrouble(LatchkeyError.from(thrown))
     }
     return this.#pem
   }
@@ -54,9 +60,9 @@ function stampOf(file: string): string {
   return stats === undefined ? '' : `${stats.dev} ${stats.ino} ${stats.size} ${stats.mtimeMs}`
 }
 
-function readAuthorities(file: string): string {
+function readAuthorities({ setting, file }: AuthorityFileOptions): string {
   const wrong = (what: string): LatchkeyError =>
-    new LatchkeyError('InvalidRequest', `caFile: ${file}: ${what}`)
+    new LatchkeyError('InvalidRequest', `${setting}: ${file}: ${what}`)
   let pem: string
   try {
     const stats = statSync(file)

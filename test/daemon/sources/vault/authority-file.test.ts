@@ -20,14 +20,13 @@ test('what takes the place of the file counts within seconds, and what is none c
   put(old.certPem)
   const clock = new FakeClock()
   const troubles: LatchkeyError[] = []
-  const authority = new AuthorityFile(file, clock, (why) => {
-    troubles.push(why)
-  })
+  const onTrouble = (why: LatchkeyError): void => void troubles.push(why)
+  const authority = new AuthorityFile({ setting: 'sources[1].caFile', file, clock, onTrouble })
   put(next.certPem)
   t.is(authority.read(), old.certPem, 'it is not looked at for every call')
   await clock.advance(10_000)
   t.is(authority.read(), next.certPem)
-  put('no certificate')
+  put(next.keyPem)
   await clock.advance(10_000)
   t.is(authority.read(), next.certPem)
   rmSync(file)
@@ -36,12 +35,16 @@ test('what takes the place of the file counts within seconds, and what is none c
   await clock.advance(10_000)
   t.is(authority.read(), next.certPem)
   t.is(troubles.length, 2, 'once for each change')
+  for (const { message } of troubles) t.true(message.startsWith(`sources[1].caFile: ${file}: `))
   put(old.certPem)
   await clock.advance(10_000)
   t.is(authority.read(), old.certPem)
 })
 
 test('at the start the file has to be there', (t) => {
-  const why = t.throws(() => new AuthorityFile('/nonexistent', new FakeClock(), () => undefined))
-  t.regex(why.message, /caFile: \/nonexistent: no such file/)
+  const at = { setting: 'sources[0].caFile', file: '/nonexistent' }
+  const why = t.throws(
+    () => new AuthorityFile({ ...at, clock: new FakeClock(), onTrouble: () => undefined }),
+  )
+  t.regex(why.message, /^sources\[0\]\.caFile: \/nonexistent: no such file/)
 })
