@@ -35,7 +35,9 @@ interface Source {
  * the same Vault: where the pod names the role, and with the other ways to log in.
  */
 export function vaultPatches(node: ClusterNode): object[] {
-  const [, text = ''] = sectionOf(PAGE, 'In Latchkey').split('Both as a kustomization:')
+  const [, text = ''] = sectionOf(PAGE, 'In Latchkey').split(
+    'Both in your `my-latchkey/kustomization.yaml`:',
+  )
   const [printed = ''] = blocksOf(text, 'yaml')
   const { patches } = parse(printed) as { readonly patches: readonly Patch[] }
   return [

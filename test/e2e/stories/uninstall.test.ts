@@ -15,7 +15,7 @@ const STUCK_MS = 15_000
 
 /** Runs a line of the guide in the project's folder, with the image that the node has. */
 function type(node: ClusterNode, line: string, manifests: string): Promise<string> {
-  const printed = line.replace('deploy/kustomize/base', manifests)
+  const printed = line.replace('my-latchkey', manifests)
   return typeThere(node, printed, PROJECT, { kubectl: node.kubectl })
 }
 
