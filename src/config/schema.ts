@@ -85,7 +85,9 @@ export const sections = {
         .describe('Volumes that cost the API server or a source something at the same time.')
         .prefault(64),
       waitingPublishes: wholeNumber(0, 65_536)
-        .describe('Volumes that may wait in line for that.')
+        .describe(
+          'Volumes that may wait in line for that, namespaces by turns. Both numbers together are the first publishes that a node has under way; one namespace gets four of five of them at most.',
+        )
         .prefault(512),
       lastValuesBytes: bytes('0B', '1GiB')
         .describe(
