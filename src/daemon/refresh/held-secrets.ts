@@ -1,5 +1,6 @@
 import { Backoff, jittered } from '../../core/backoff.ts'
 import type { Clock } from '../../core/clock.ts'
+import { keyOfAsk, type SecretKey } from '../sources/secret-key.ts'
 import { copyValue, wipeValue } from '../sources/value-bytes.ts'
 import type { HeldSecret } from './bookmark.ts'
 
@@ -21,7 +22,7 @@ const RETRY = { firstMs: 1_000, maxMs: 60_000 }
 export class HeldSecrets {
   readonly #clock: Clock
   readonly #random: () => number
-  readonly #held = new Map<string, Held>()
+  readonly #held = new Map<SecretKey, Held>()
   #replaced: HeldSecret[] = []
 
   constructor(clock: Clock, random: () => number) {
@@ -30,7 +31,7 @@ export class HeldSecrets {
   }
 
   get(source: string, ask: string): Held | undefined {
-    return this.#held.get(keyOf({ source, ask }))
+    return this.#held.get(keyOfAsk(source, ask))
   }
 
   get held(): readonly Held[] {
@@ -65,7 +66,7 @@ export class HeldSecrets {
     if (secret.value.term.lease !== undefined) this.#replaced.push(secret)
   }
 
-  /** Another term for the same secret. Reports whether it was held still. */
+  /** Another term for the same secret. Answers it as it is held now; undefined where it is not held any more. */
   extend(held: Held, term: Held['value']['term']): Held | undefined {
     // It may have been replaced, or given back, while the source was asked.
     if (this.#held.get(keyOf(held)) !== held) return undefined
@@ -91,6 +92,6 @@ export class HeldSecrets {
   }
 }
 
-function keyOf({ source, ask }: Pick<HeldSecret, 'source' | 'ask'>): string {
-  return `${source}\n${ask}`
+function keyOf({ source, ask }: HeldSecret): SecretKey {
+  return keyOfAsk(source, ask)
 }

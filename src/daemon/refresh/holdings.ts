@@ -6,7 +6,7 @@ import type { Logger } from '../../observability/log.ts'
 import type { Workload } from '../identity/workload.ts'
 import { isUnheard, type Hold, type Login } from '../sources/hold.ts'
 import type { Item } from '../sources/item.ts'
-import { askOf, secretKeyOf } from '../sources/secret-key.ts'
+import { askOf, keyOfAsk, secretKeyOf, type SecretKey } from '../sources/secret-key.ts'
 import type { Fetched, Fetching } from '../sources/serve-last.ts'
 import type { Source } from '../sources/source.ts'
 import { copyValue } from '../sources/value-bytes.ts'
@@ -55,7 +55,7 @@ export class Holdings {
   /** What each shim was left last. */
   readonly #left = new WeakMap<object, Buffer>()
   /** Asked for, and found to end not by itself. */
-  readonly #endless = new Set<string>()
+  readonly #endless = new Set<SecretKey>()
   /** Names the sessions of its own; whoever takes the volume over goes on with those under another name. */
   readonly #holder = randomUUID()
   /** What was asked for and not heard of. */
@@ -150,7 +150,7 @@ export class Holdings {
           const asking = { ...workload, holder: this.#holder }
           const fetched = await fetching.fetch(asking, from, ask, signal, lastForMs)
           const { term } = fetched
-          if (term === undefined) this.#endless.add(`${from}\n${ask}`)
+          if (term === undefined) this.#endless.add(keyOfAsk(from, ask))
           else this.#keep({ source: from, ask, value: { ...fetched, term }, isDue: false })
           return fetched
         } catch (thrown) {

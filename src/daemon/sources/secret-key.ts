@@ -6,7 +6,12 @@ export type SecretKey = `${string}\n${string}`
 export type Asked = Pick<Item, 'secret' | 'version' | 'role' | 'args'>
 
 export function secretKeyOf(item: Pick<Item, 'from'> & Asked): SecretKey {
-  return `${item.from}\n${askOf(item)}`
+  return keyOfAsk(item.from, askOf(item))
+}
+
+/** The same, of a text of askOf. */
+export function keyOfAsk(from: string, ask: string): SecretKey {
+  return `${from}\n${ask}`
 }
 
 /** What a source is asked for an item: the secret's name, or JSON where more words make it another secret. */
