@@ -96,14 +96,16 @@ export class Holdings {
     const holder = this.#holder
     const hold = (name: string, named: readonly string[]): readonly (readonly [string, Hold])[] => {
       const resume = ours === undefined ? [] : loginsAt(ours, name)
-      const isShown = ours?.held.some((secret) => secret.source === name && isLeased(secret))
+      // A bookmark that was too full for the values has their leases among those replaced.
+      const leased = [...(ours?.held ?? []), ...(ours?.replaced ?? [])].filter(isLeased)
+      const isShown = leased.some(({ source }) => source === name)
       const onReplaced = (role: string, endsAtMs: number): void => {
         this.#tender.loseLeases(name, role, endsAtMs)
       }
       const held = sources.get(name)?.hold?.(workload, named, {
         holder,
         resume,
-        isShown: isShown ?? false,
+        isShown,
         onReplaced,
       })
       return held === undefined ? [] : [[name, held]]
@@ -154,7 +156,11 @@ export class Holdings {
           else this.#keep({ source: from, ask, value: { ...fetched, term }, isDue: false })
           return fetched
         } catch (thrown) {
-          if (signal.aborted || isUnheard(thrown)) this.#unheard.push({ source: from, ask })
+          // Of what leases nothing no answer can be in doubt, however it failed.
+          const mayLease = this.#holds.get(from)?.mayLease(ask) === true
+          if (mayLease && (signal.aborted || isUnheard(thrown))) {
+            this.#unheard.push({ source: from, ask })
+          }
           if (held === undefined || signal.aborted) throw thrown
           return this.#asLongAsItLives(held, thrown)
         }

@@ -41,6 +41,8 @@ export interface Hold {
   offer(workload: Workload): void
   /** Logs in where nobody has: what is leased afterwards ends with that session at the latest. Throws as fetch. */
   open(signal: AbortSignal): Promise<void>
+  /** Whether asking for this may lease something, as `open` has found out. */
+  mayLease(ask: string): boolean
   /**
    * An answer about this was lost, and with it perhaps the name of a lease: what is leased from now on is under
    * another session. The doubted one ends now, or where the pod may see what is leased under it, with `settle`.
@@ -60,8 +62,13 @@ export interface Hold {
   release(): Promise<boolean>
 }
 
+/** An error of a source that knows whether the answer was lost on its way. */
+export interface Unheard {
+  readonly isUnheard: boolean
+}
+
 /** Asked for, and perhaps given: the answer was lost on its way. */
 export function isUnheard(thrown: unknown): boolean {
   if (!(thrown instanceof LatchkeyError)) return true
-  return thrown.reason === 'Timeout' || ('isUnheard' in thrown && thrown.isUnheard === true)
+  return thrown.reason === 'Timeout' || (thrown as Partial<Unheard>).isUnheard === true
 }

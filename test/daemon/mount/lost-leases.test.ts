@@ -275,6 +275,27 @@ test('an answer that is lost on its way costs another user, and leaves none behi
   t.is(lost, 2)
 })
 
+test('a lost answer about a secret that is never leased leaves the users alone', async (t) => {
+  const { vault, daemon } = await start(t)
+  await vault.admin.putKv2('shop/app', { k: 'v' })
+  const items = [USER, '{ from: vault-test, secret: kv2/shop/app, key: k, path: k }']
+  const dying = daemon()
+  const before = dying.open(Buffer.alloc(0), ...items)
+  const { text } = await before.shim.generation(1)
+  before.shim.commit(1)
+  dying.die()
+  const living = daemon()
+  vault.double.losesAnswer = (path) => path === 'kv2/data/shop/app'
+  const failing = living.open(bookmarkOf(before), ...items)
+  t.is((await failing.ended)?.reason, 'SourceUnavailable')
+  vault.double.losesAnswer = () => false
+  const after = living.open(bookmarkOf(failing), ...items)
+  t.is((await after.shim.generation(1)).text, text)
+  after.shim.commit(1)
+  t.is(vault.double.count(CREDS), 1)
+  t.is(vault.double.count('auth/token/revoke-self'), 0)
+})
+
 test('a secret that fails beside a user who was made leaves none behind once the shim says farewell', async (t) => {
   const { vault, daemon } = await start(t)
   const denied = '{ from: vault-test, secret: kv2/other, key: k, path: k }'

@@ -1,6 +1,6 @@
 import test from 'ava'
 import { LatchkeyError } from '../../../src/core/errors.ts'
-import { readBookmark } from '../../../src/daemon/refresh/bookmark.ts'
+import { readBookmark, writeBookmark } from '../../../src/daemon/refresh/bookmark.ts'
 import { Holdings } from '../../../src/daemon/refresh/holdings.ts'
 import type { Fetching } from '../../../src/daemon/sources/serve-last.ts'
 import { createLogger } from '../../../src/observability/log.ts'
@@ -303,6 +303,20 @@ test('a shim is left a bookmark only where it differs from the last', async (t) 
   t.not(holdings.bookmarkFor(on.shim, false), undefined)
   t.is(holdings.bookmarkFor(on.shim, false), undefined)
   t.not(holdings.bookmarkFor({}, false), undefined, 'another shim has none yet')
+})
+
+test('what was too much for a bookmark is shown all the same: nothing ends before the pod sees the next', async (t) => {
+  const on = new World()
+  const before = on.open()
+  await on.user(before)
+  const full = readBookmark(on.bookmark(before, true))
+  before.drop()
+  if (full === undefined) throw new Error('no bookmark')
+  // As it is written where the values would not fit.
+  const thin = writeBookmark({ ...full, held: [], replaced: full.held })
+  on.open(thin.use((bytes) => Buffer.from(bytes)))
+  t.deepEqual(on.source.doubted, ['session-1'])
+  t.true(on.source.isShown)
 })
 
 test('a bookmark that nobody can read is none', (t) => {

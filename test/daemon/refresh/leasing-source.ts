@@ -17,6 +17,8 @@ export class LeasingSource implements Source {
   readonly resumed: string[] = []
   /** Of those, the ones that were in doubt. */
   readonly doubted: string[] = []
+  /** Of the last hold. */
+  isShown = false
   /** What was doubted, and whether the pod may see what is leased beside it. */
   readonly doubts: [string, boolean][] = []
   settled = 0
@@ -57,6 +59,7 @@ export class LeasingSource implements Source {
   hold(_workload: unknown, _asks: readonly string[], options: HoldOptions): Hold {
     this.holds += 1
     this.onReplaced = options.onReplaced
+    this.isShown = options.isShown
     this.resumed.push(...options.resume.map(({ token }) => text(token)))
     const doubted = options.resume.filter(({ isDoubted }) => isDoubted)
     this.doubted.push(...doubted.map(({ token }) => text(token)))
@@ -66,6 +69,7 @@ export class LeasingSource implements Source {
         this.opened += 1
         return this.#unlessAway(undefined)
       },
+      mayLease: () => true,
       prolong: (_ask, lease) => {
         this.renewals.push(text(lease.id))
         if (!this.users.has(text(lease.id))) {

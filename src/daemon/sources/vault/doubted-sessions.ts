@@ -26,8 +26,10 @@ export class DoubtedSessions {
 
   /** The current one is used no longer. Reports whether there was one. */
   add(isShown: boolean): boolean {
+    // What somebody still sees was leased under the one before, then, for nothing was shown since.
+    const isFirst = this.#shelf.doubted.every((one) => this.#ending.has(one))
     const session = this.#shelf.doubt()
-    if (session !== undefined && !isShown) this.#endSoon(session)
+    if (session !== undefined && !(isShown && isFirst)) this.#endSoon(session)
     return session !== undefined
   }
 

@@ -31,6 +31,8 @@ export class SharedSession {
   readonly #doubted: DoubtedSessions
   #opening: Promise<LiveSession> | undefined
   #generation = 0
+  /** Who doubts a session knows what hangs on it, and is not to be told of the next one. */
+  #followsDoubt = false
   #isOver = false
   #isDropped = false
 
@@ -71,7 +73,9 @@ export class SharedSession {
    * under it, with `endDoubted`.
    */
   doubt(isShown: boolean): void {
-    if (this.#doubted.add(isShown)) this.#timer.stop()
+    if (!this.#doubted.add(isShown)) return
+    this.#timer.stop()
+    this.#followsDoubt = true
   }
 
   endDoubted(): void {
@@ -199,8 +203,9 @@ export class SharedSession {
         const previous = this.#shelf.current
         const lifeMs = durationMs === 0 ? Infinity : durationMs
         const session = this.#adopt({ token, role }, lifeMs, renewable)
-        if (session.generation === 1) onEvent({ what: 'opened' })
+        if (session.generation === 1 || this.#followsDoubt) onEvent({ what: 'opened' })
         else this.#announce(session, previous)
+        this.#followsDoubt = false
         return session
       } catch (thrown) {
         refusal ??= thrown

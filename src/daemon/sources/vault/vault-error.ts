@@ -1,4 +1,5 @@
 import { LatchkeyError, type Reason } from '../../../core/errors.ts'
+import type { Unheard } from '../hold.ts'
 
 /**
  * What a caller can do something about: log in once more, or ask for a new lease.
@@ -18,7 +19,7 @@ export interface VaultErrorDetails extends ErrorOptions {
 }
 
 /** A LatchkeyError that knows more about what a Vault said. */
-export class VaultError extends LatchkeyError {
+export class VaultError extends LatchkeyError implements Unheard {
   readonly trouble: VaultTrouble | undefined
   readonly retryAfterMs: number | undefined
   readonly isSourceWide: boolean

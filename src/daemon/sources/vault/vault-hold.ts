@@ -32,10 +32,13 @@ export function holdAt(
   const byRole = new Map(
     [...roles].map((role) => [role, handlesFor(options, workload, role, hold)] as const),
   )
+  const leasable = new Set<string>()
   const all = [...byRole.values()].flatMap(({ shared, own }) => [shared, own])
   const handlesOf = (ask: string): RoleHandles => {
     const handles = byRole.get(roleFor(ask))
-    if (handles === undefined) throw new Error('a secret that the volume did not name')
+    if (handles === undefined) {
+      throw new LatchkeyError('Internal', 'a secret that the volume did not name')
+    }
     return handles
   }
   // What an older daemon leased hangs on the shared one; any session may prolong and end it.
@@ -58,10 +61,14 @@ export function holdAt(
           const { shared, own } = handlesOf(ask)
           const ref = { secret: readAsk(ask).secret }
           const mayLease = await shared.use(signal, (session) => api.mayLease(session, ref, signal))
-          if (mayLease) await own.use(signal, () => Promise.resolve())
+          if (!mayLease) return
+          leasable.add(ask)
+          await own.use(signal, () => Promise.resolve())
         }),
       )
     },
+
+    mayLease: (ask) => leasable.has(ask),
 
     async prolong(ask, { id }, lifeMs, signal) {
       return leasing(ask).use(signal, async (session) => {
