@@ -15,10 +15,10 @@ import type { Volume, VolumeRef, VolumeStats } from './volume/volume-store.ts'
 /** kubelet gives a publish 2 minutes; an answer in half of that keeps its queue moving. */
 const PUBLISH_TIMEOUT_MS = 55_000
 const MAX_WAITING_PER_VOLUME = 8
-const MAX_PUBLISHES = 512
 
 export interface VolumesOptions extends Omit<KeeperParts, 'bookmarkRoom'> {
-  readonly maxPublishes?: number
+  /** First publishes under way at once. */
+  readonly maxPublishes: number
 }
 
 /**
@@ -37,8 +37,7 @@ export class Volumes {
   readonly #admission: Admission
   readonly #stopping = new AbortController()
 
-  /** `maxPublishes`: first publishes under way at once. */
-  constructor({ maxPublishes = MAX_PUBLISHES, ...parts }: VolumesOptions) {
+  constructor({ maxPublishes, ...parts }: VolumesOptions) {
     this.#admission = new Admission(maxPublishes)
     this.#parts = { ...parts, bookmarkRoom: new BookmarkRoom() }
     this.#farewells = new Farewells(parts)

@@ -25,6 +25,7 @@ export class BookmarkWorld {
     this.volumes = new Volumes({
       ...{ store, clock, metrics, link: this.daemon },
       log: createLogger({ level: 'debug', side: 'host', write }),
+      maxPublishes: 512,
       maxVolumeBytes: 1024,
       lingerMs: 2_000,
     })

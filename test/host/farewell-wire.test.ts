@@ -57,7 +57,12 @@ async function published(t: ExecutionContext) {
   const metrics = createHostMetrics({ version: 'test' })
   const log = createLogger({ level: 'silent', side: 'host' })
   const parts = { store: new MemoryStore(), link: client, clock, log, metrics }
-  const volumes = new Volumes({ ...parts, maxVolumeBytes: 1024, lingerMs: 2_000 })
+  const volumes = new Volumes({
+    ...parts,
+    maxPublishes: 512,
+    maxVolumeBytes: 1024,
+    lingerMs: 2_000,
+  })
   t.teardown(() => {
     volumes.stop()
     client.close()

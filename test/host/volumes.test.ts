@@ -28,6 +28,7 @@ function world(t: ExecutionContext, store = new MemoryStore()): World {
     clock,
     log: createLogger({ level: 'silent', side: 'host' }),
     metrics: createHostMetrics({ version: 'test' }),
+    maxPublishes: 512,
     maxVolumeBytes: 1024,
     lingerMs: LINGER_MS,
   })

@@ -96,6 +96,7 @@ async function startWorld(t: ExecutionContext) {
     clock: systemClock,
     log: createLogger({ level: 'debug', side: 'host', write: (line) => lines.push(line) }),
     metrics: createHostMetrics({ version: 'test' }),
+    maxPublishes: 512,
     maxVolumeBytes: MAX_VOLUME_BYTES,
     lingerMs: 0,
   })

@@ -54,6 +54,7 @@ export async function startCrowdedHost(
     clock: systemClock,
     log,
     metrics: createHostMetrics({ version: 'test' }),
+    maxPublishes: 512,
     maxVolumeBytes: MAX_VOLUME_BYTES,
     lingerMs: 2_000,
   })

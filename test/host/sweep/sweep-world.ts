@@ -74,6 +74,7 @@ export class SweepWorld {
       clock,
       log,
       metrics,
+      maxPublishes: 512,
       maxVolumeBytes: 1024,
       lingerMs: 2_000,
     })

@@ -41,6 +41,7 @@ async function mounted(t: ExecutionContext) {
     ...common,
     store,
     link: daemon,
+    maxPublishes: 512,
     maxVolumeBytes: 65_536,
     lingerMs: 0,
   })
