@@ -37,8 +37,8 @@ export interface HostReports {
 
 /**
  * Every finding in the order in which one depends on the other: what is wrong first explains what follows.
- * No secret is in them, nor the name of one. Bounded by the two calls to the
- * API server and the one to each source that it makes. Throws: the signal's reason.
+ * No secret is in them, nor the name of one. Bounded by the two calls to the API server and the one to each
+ * source that it makes. Throws: the signal's reason.
  */
 export async function diagnose(
   parts: DiagnosisParts,
