@@ -53,8 +53,8 @@ export class Limiter {
   }
 
   #queue(signal: AbortSignal, tenant: string): Promise<void> {
-    if (this.#waiting >= this.#maxWaiting) this.#makeRoom(tenant)
     signal.throwIfAborted()
+    if (this.#waiting >= this.#maxWaiting) this.#makeRoom(tenant)
     return new Promise((resolve, reject) => {
       const leave = (): void => {
         this.#remove(tenant, waiter)

@@ -39,35 +39,41 @@ nodeStory('with every policy of the hardening guide applied, Latchkey does its w
   t.is(await place.execText('app', ['cat', '/volumes/db/password']), 'one')
 })
 
-nodeStory('pods of node agents cannot reach the folders of Latchkey by any spelling', async (t) => {
-  const place = await applied(t, 'host-paths')
-  await untilRefused(t, place, hostPathPod('/var/lib/kubelet/pods'), /shows folders of Latchkey/)
-  for (const path of [
-    '/',
-    '/var',
-    '/var/lib/kubelet',
-    '/var//lib/./kubelet/',
-    '/var/lib/kubelet/plugins',
-    '/var/lib/kubelet/plugins/csi.latchkey.dev',
-    '/var/lib/kubelet/plugins_registry/x',
-    '/var/lib/kubelet/pods/0/volumes',
-  ]) {
-    const { message } = await t.throwsAsync(tryToCreate(place, hostPathPod(path)), {}, path)
-    t.regex(message, /shows folders of Latchkey/, path)
-  }
-  for (const path of ['/var/log', '/var/lib/kubelet-other', '/var/lib/kubelet/device-plugins']) {
-    await t.notThrowsAsync(tryToCreate(place, hostPathPod(path)), path)
-  }
-  await label(place, 'latchkey.dev/host-paths=allowed')
-  await until(
-    () =>
-      tryToCreate(place, hostPathPod('/var')).then(
-        () => true,
-        () => undefined,
-      ),
-    { what: 'the label to count', withinMs: 30_000 },
-  )
-})
+nodeStory(
+  'pods of node agents cannot ask for the folders of Latchkey, however their paths are spelled',
+  async (t) => {
+    const place = await applied(t, 'host-paths')
+    await untilRefused(t, place, hostPathPod('/var/lib/kubelet/pods'), /shows folders of Latchkey/)
+    for (const path of [
+      '/',
+      '/var',
+      '/var/lib/kubelet',
+      '/var//lib/./kubelet/',
+      '/var/lib/kubelet/plugins',
+      '/var/lib/kubelet/plugins/csi.latchkey.dev',
+      '/var/lib/kubelet/plugins_registry/x',
+      '/var/lib/kubelet/pods/0/volumes',
+      '/proc',
+      '/proc/1/root/var/lib/kubelet/pods',
+      '/var/run/',
+    ]) {
+      const { message } = await t.throwsAsync(tryToCreate(place, hostPathPod(path)), {}, path)
+      t.regex(message, /shows folders of Latchkey/, path)
+    }
+    for (const path of ['/var/log', '/var/lib/kubelet-other', '/var/lib/kubelet/device-plugins']) {
+      await t.notThrowsAsync(tryToCreate(place, hostPathPod(path)), path)
+    }
+    await label(place, 'latchkey.dev/host-paths=allowed')
+    await until(
+      () =>
+        tryToCreate(place, hostPathPod('/var')).then(
+          () => true,
+          () => undefined,
+        ),
+      { what: 'the label to count', withinMs: 30_000 },
+    )
+  },
+)
 
 nodeStory('nobody but kubelet gets a token of Latchkey’s account', async (t) => {
   await applied(t, 'own-token')
@@ -87,26 +93,29 @@ nodeStory('nobody but kubelet gets a token of Latchkey’s account', async (t) =
   await t.notThrowsAsync(tryToCreate(system, other))
 })
 
-nodeStory('Latchkey’s account is of no use away from its node', async (t) => {
-  const place = await applied(t, 'own-account')
-  const rights = join(PROJECT, 'deploy/kustomize/components/events/rbac.yaml')
-  await system.kubectl('apply', '-f', rights)
-  t.teardown(() => system.kubectl('delete', '--ignore-not-found', '-f', rights))
-  const review = {
-    apiVersion: 'authentication.k8s.io/v1',
-    kind: 'TokenReview',
-    metadata: { name: 'review' },
-    spec: { token: 'not-a-token' },
-  }
-  await untilRefused(t, place, review, /whose tokens name their node/, ACCOUNT)
-  const here = `--as-user-extra=${NODE_CLAIM}=${cluster.nodeName}`
-  await t.notThrowsAsync(tryToCreate(place, review, ACCOUNT, here))
-  await t.notThrowsAsync(tryToCreate(place, eventOf(place, cluster.nodeName), ACCOUNT, here))
-  const elsewhere = await t.throwsAsync(
-    tryToCreate(place, eventOf(place, 'another-node'), ACCOUNT, here),
-  )
-  t.regex(elsewhere.message, /of its own node/)
-})
+nodeStory(
+  'Latchkey’s account takes only tokens of its pods, and speaks only of their node',
+  async (t) => {
+    const place = await applied(t, 'own-account')
+    const rights = join(PROJECT, 'deploy/kustomize/components/events/rbac.yaml')
+    await system.kubectl('apply', '-f', rights)
+    t.teardown(() => system.kubectl('delete', '--ignore-not-found', '-f', rights))
+    const review = {
+      apiVersion: 'authentication.k8s.io/v1',
+      kind: 'TokenReview',
+      metadata: { name: 'review' },
+      spec: { token: 'not-a-token' },
+    }
+    await untilRefused(t, place, review, /whose tokens name their node/, ACCOUNT)
+    const here = `--as-user-extra=${NODE_CLAIM}=${cluster.nodeName}`
+    await t.notThrowsAsync(tryToCreate(place, review, ACCOUNT, here))
+    await t.notThrowsAsync(tryToCreate(place, eventOf(place, cluster.nodeName), ACCOUNT, here))
+    const elsewhere = await t.throwsAsync(
+      tryToCreate(place, eventOf(place, 'another-node'), ACCOUNT, here),
+    )
+    t.regex(elsewhere.message, /of its own node/)
+  },
+)
 
 async function applied(
   t: Parameters<typeof makePlace>[0],

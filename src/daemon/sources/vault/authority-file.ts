@@ -56,8 +56,12 @@ export class AuthorityFile {
 
 /** Another one for each file that takes its place. */
 function stampOf(file: string): string {
-  const stats = statSync(file, { throwIfNoEntry: false })
-  return stats === undefined ? '' : `${stats.dev} ${stats.ino} ${stats.size} ${stats.mtimeMs}`
+  try {
+    const { dev, ino, size, mtimeMs } = statSync(file)
+    return `${dev} ${ino} ${size} ${mtimeMs}`
+  } catch (thrown) {
+    return readingTrouble(thrown)
+  }
 }
 
 function readAuthorities({ setting, file }: AuthorityFileOptions): string {

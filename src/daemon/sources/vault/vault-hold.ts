@@ -56,16 +56,15 @@ export function holdAt(
 
     async open(signal) {
       tokenOf(workload, settings)
-      await Promise.all(
-        asks.map(async (ask) => {
-          const { shared, own } = handlesOf(ask)
-          const ref = { secret: readAsk(ask).secret }
-          const mayLease = await shared.use(signal, (session) => api.mayLease(session, ref, signal))
-          if (!mayLease) return
-          leasable.add(ask)
-          await own.use(signal, () => Promise.resolve())
-        }),
-      )
+      // One after the other: a volume names hundreds of paths, and each may cost a call.
+      for (const ask of asks) {
+        const { shared, own } = handlesOf(ask)
+        const ref = { secret: readAsk(ask).secret }
+        const mayLease = await shared.use(signal, (session) => api.mayLease(session, ref, signal))
+        if (!mayLease) continue
+        leasable.add(ask)
+        await own.use(signal, () => Promise.resolve())
+      }
     },
 
     mayLease: (ask) => leasable.has(ask),
