@@ -23,10 +23,15 @@ export function membersOf(
   return members
 }
 
-/** A string's bytes, or the JSON text of anything else, in a buffer of its own. */
+/**
+ * A string's bytes, certificates one below the other where a list holds nothing else, or the JSON text of anything
+ * else, in a buffer of its own.
+ */
 export function secretOf(text: Buffer, span: JsonSpan): SecretBytes {
-  return span.kind === 'string'
-    ? new SecretBytes(decodeString(text, span))
+  if (span.kind === 'string') return new SecretBytes(decodeString(text, span))
+  const chain = span.kind === 'array' ? certificatesIn(text, span) : []
+  return chain.length > 0
+    ? new SecretBytes(decodeLines(text, chain))
     : SecretBytes.copyOf(text.subarray(span.start, span.end))
 }
 
@@ -55,6 +60,21 @@ export function textsOf(text: Buffer, span: JsonSpan | undefined, max: number): 
   return texts
 }
 
+const CERTIFICATE = Buffer.from('"-----BEGIN CERTIFICATE-----')
+
+/** The strings of a list of PEM certificates; none for any other list. */
+function certificatesIn(text: Buffer, list: JsonSpan): readonly JsonSpan[] {
+  const found: JsonSpan[] = []
+  let others = 0
+  eachItem(text, list, (item) => {
+    const opening = text.subarray(item.start, item.start + CERTIFICATE.length)
+    if (others === 0 && opening.equals(CERTIFICATE)) found.push(item)
+    else others += 1
+  })
+  return others === 0 ? found : []
+}
+
+const LINE_FEED = 0x0a
 const BACKSLASH = 0x5c
 const LETTER_U = 0x75
 const REPLACEMENT = 0xfffd
@@ -72,6 +92,19 @@ function decodeString(text: Buffer, { start, end }: JsonSpan): Buffer {
   const length = decodeInto(undefined, text, start + 1, end - 1)
   const decoded = Buffer.allocUnsafeSlow(length)
   decodeInto(decoded, text, start + 1, end - 1)
+  return decoded
+}
+
+// Written once, as above.
+function decodeLines(text: Buffer, strings: readonly JsonSpan[]): Buffer {
+  const lengths = strings.map(({ start, end }) => decodeInto(undefined, text, start + 1, end - 1))
+  const total = lengths.reduce((sum, length) => sum + length, strings.length - 1)
+  const decoded = Buffer.allocUnsafeSlow(total)
+  let to = 0
+  for (const { start, end } of strings) {
+    if (to > 0) to = decoded.writeUInt8(LINE_FEED, to)
+    to += decodeInto(decoded.subarray(to), text, start + 1, end - 1)
+  }
   return decoded
 }
 

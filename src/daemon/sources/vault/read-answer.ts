@@ -13,7 +13,7 @@ export interface Lease extends Term {
 
 /** One secret as Vault has it. Whoever receives it owns the bytes and wipes them. */
 export interface VaultSecret {
-  /** Strings as their bytes, everything else as JSON. */
+  /** Strings as their bytes, a list of certificates as PEM, everything else as JSON. */
   readonly entries: ReadonlyMap<string, SecretBytes>
   /** All entries as one JSON object, as Vault wrote it. */
   readonly json: SecretBytes

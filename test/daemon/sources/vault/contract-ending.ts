@@ -26,10 +26,12 @@ export const ENDING: readonly ContractCase[] = [
         certificate = '',
         private_key: key = '',
         issuing_ca: issuer = '',
+        ca_chain: chain = '',
       } = textsOf(one.entries)
       t.true(certificate.startsWith('-----BEGIN CERTIFICATE-----\n'))
       t.true(key.startsWith('-----BEGIN '))
       t.true(issuer.startsWith('-----BEGIN CERTIFICATE-----\n'))
+      t.is(chain, issuer, 'the list of one authority is that one, as PEM')
       const lifeMs = (one.expiresAtMs ?? 0) - Date.now()
       t.true(lifeMs > 580_000 && lifeMs < 620_000, `${lifeMs}`)
       t.is(one.lease, undefined)

@@ -156,13 +156,58 @@ test('what is no string keeps the text that it had', (t) => {
   )
 })
 
+const certificate = (body: string): string =>
+  `-----BEGIN CERTIFICATE-----\n${body}\n-----END CERTIFICATE-----`
+
+test('a list of certificates is one PEM file, whoever escaped what in it', (t) => {
+  const [one, two] = [certificate('b25l'), certificate('dHdv')]
+  const text = Buffer.from(JSON.stringify({ chain: [one, two], short: [one] }))
+  const spaced = `{ "chain" : [ ${JSON.stringify(one)} ,\n${JSON.stringify(two)
+    .replaceAll('/', '\\/')
+    .replaceAll('=', '\\u003d')} ] , "short":[${JSON.stringify(one)}\t] }`
+  for (const answer of [text, Buffer.from(spaced)]) {
+    t.deepEqual(
+      [...read(answer)].map(([name, bytes]) => [name, bytes.toString()]),
+      [
+        ['chain', `${one}\n${two}`],
+        ['short', one],
+      ],
+    )
+  }
+})
+
+test('a list of certificates that holds anything else, or nothing, stays JSON', (t) => {
+  const one = certificate('b25l')
+  for (const list of [
+    [],
+    [one, ''],
+    ['', one],
+    [one, 1],
+    [one, null],
+    [one, [one]],
+    [{ a: one }],
+    [one, ` ${one}`],
+    [one, '-----BEGIN RSA PRIVATE KEY-----'],
+    ['-----BEGIN CERTIFICATE'],
+  ]) {
+    const json = JSON.stringify(list)
+    t.is(
+      read(Buffer.from(`{"a":${json}}`))
+        .get('a')
+        ?.toString(),
+      json,
+    )
+  }
+})
+
 test('a value read is a copy: zeroing the text leaves it as it is', (t) => {
-  const text = Buffer.from('{"a":"one","b":"t\\u0077o","c":3}')
+  const chain = [certificate('b25l'), certificate('dHdv')]
+  const text = Buffer.from(`{"a":"one","b":"t\\u0077o","c":3,"d":${JSON.stringify(chain)}}`)
   const values = [...membersOf(text, walkJson(text)).values()].map((span) => secretOf(text, span))
   text.fill(0)
   t.deepEqual(
     values.map((value) => value.use((bytes) => bytes.toString())),
-    ['one', 'two', '3'],
+    ['one', 'two', '3', chain.join('\n')],
   )
 })
 
