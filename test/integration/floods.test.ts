@@ -9,7 +9,7 @@ import { grpcFrame, RawCaller } from '../fuzz/lanes/calls.ts'
 import { issue, uidOf } from '../daemon/identity/matrix-cluster.ts'
 import type { FloodedSide } from './flooded-side.ts'
 
-const FLOOD = 2_900
+const FLOOD = 2_940
 /** Well within what one namespace may have under way beside another that takes all it can. */
 const OTHERS = 60
 const CALLS_PER_CONNECTION = 100
