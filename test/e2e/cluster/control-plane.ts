@@ -19,7 +19,14 @@ export function etcdCommand(binaries: Binaries, folder: string): string[] {
   ]
 }
 
-export function apiServerCommand(binaries: Binaries, pki: Pki): string[] {
+/** As the hardening guide has it. */
+const AUDIT_POLICY = join(import.meta.dirname, '../../../deploy/hardening/audit-policy.yaml')
+
+/** Of the API server, in the folder of logs. */
+export const AUDIT_LOG = 'kube-audit.log'
+
+/** `auditLog`: where it writes who read which Secret. */
+export function apiServerCommand(binaries: Binaries, pki: Pki, auditLog: string): string[] {
   return [
     binaries.kubeApiserver,
     `--etcd-servers=${ETCD_URL}`,
@@ -42,6 +49,8 @@ export function apiServerCommand(binaries: Binaries, pki: Pki): string[] {
     `--kubelet-client-certificate=${pki.path('apiserver-kubelet-client.crt')}`,
     `--kubelet-client-key=${pki.path('apiserver-kubelet-client.key')}`,
     '--kubelet-preferred-address-types=InternalIP',
+    `--audit-policy-file=${AUDIT_POLICY}`,
+    `--audit-log-path=${auditLog}`,
   ]
 }
 

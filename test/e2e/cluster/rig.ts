@@ -9,6 +9,7 @@ import { openCluster, waitForApiServer } from './cluster.ts'
 import { configureContainerd } from './containerd.ts'
 import {
   apiServerCommand,
+  AUDIT_LOG,
   controllerManagerCommand,
   etcdCommand,
   schedulerCommand,
@@ -130,7 +131,7 @@ async function describeRig(
     services: {
       etcd: etcdCommand(binaries, RUN_FOLDER),
       containerd: configureContainerd(RUN_FOLDER),
-      'kube-apiserver': apiServerCommand(binaries, pki),
+      'kube-apiserver': apiServerCommand(binaries, pki, join(LOG_FOLDER, AUDIT_LOG)),
       'kube-controller-manager': controllerManagerCommand(binaries, pki),
       'kube-scheduler': schedulerCommand(binaries, pki),
       kubelet: configureKubelet({ binaries, pki, folder: RUN_FOLDER, syncFrequency }),

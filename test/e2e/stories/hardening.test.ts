@@ -1,4 +1,6 @@
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { AUDIT_LOG } from '../cluster/control-plane.ts'
 import { until } from '../cluster/until.ts'
 import { database, DB, renewLatchkey, system } from './latchkey.ts'
 import { cluster, makePlace, nodeStory, type Place } from './support.ts'
@@ -114,6 +116,33 @@ nodeStory(
       tryToCreate(place, eventOf(place, 'another-node'), ACCOUNT, here),
     )
     t.regex(elsewhere.message, /of its own node/)
+  },
+)
+
+nodeStory(
+  'the audit log says which pod read which Secret, and neither value nor token',
+  async (t, node) => {
+    const place = await makePlace(t)
+    await place.apply(...database(place, 'canary-of-the-audit'))
+    await place.applyConsumer('app', { serviceAccount: 'api', volumes: { db: DB } })
+    const { metadata } = await place.waitForPod('app')
+    const log = (): string => readFileSync(join(node.logFolder, AUDIT_LOG), 'utf8')
+    const lines = (): string[] =>
+      log()
+        .split('\n')
+        .filter((line) => line.includes(place.namespace))
+    const isRead = (line: string): boolean =>
+      line.includes('"verb":"get"') &&
+      line.includes('"resource":"secrets"') &&
+      line.includes(`"username":"system:serviceaccount:${place.namespace}:api"`) &&
+      line.includes(`"authentication.kubernetes.io/pod-uid":["${metadata.uid}"]`)
+    await until(() => Promise.resolve(lines().some(isRead) || undefined), {
+      what: 'the read to be in the audit log',
+      withinMs: 30_000,
+    })
+    t.false(log().includes('canary-of-the-audit'))
+    t.false(log().includes(Buffer.from('canary-of-the-audit').toString('base64')))
+    t.notRegex(log(), /eyJ[\w-]{20,}\.eyJ/)
   },
 )
 
