@@ -59,7 +59,11 @@ nodeStory(
       '/proc/1/root/var/lib/kubelet/pods',
       '/var/run/',
     ]) {
-      const { message } = await t.throwsAsync(tryToCreate(place, hostPathPod(path)), {}, path)
+      const { message } = await t.throwsAsync(
+        tryToCreate(place, hostPathPod(path)),
+        undefined,
+        path,
+      )
       t.regex(message, /shows folders of Latchkey/, path)
     }
     for (const path of ['/var/log', '/var/lib/kubelet-other', '/var/lib/kubelet/device-plugins']) {
@@ -96,22 +100,16 @@ nodeStory('nobody but kubelet gets a token of Latchkey’s account', async (t) =
 })
 
 nodeStory(
-  'Latchkey’s account takes only tokens of its pods, and speaks only of their node',
+  'Latchkey’s account writes only with tokens of its pods, and only of their node',
   async (t) => {
     const place = await applied(t, 'own-account')
     const rights = join(PROJECT, 'deploy/kustomize/components/events/rbac.yaml')
     await system.kubectl('apply', '-f', rights)
     t.teardown(() => system.kubectl('delete', '--ignore-not-found', '-f', rights))
-    const review = {
-      apiVersion: 'authentication.k8s.io/v1',
-      kind: 'TokenReview',
-      metadata: { name: 'review' },
-      spec: { token: 'not-a-token' },
-    }
-    await untilRefused(t, place, review, /whose tokens name their node/, ACCOUNT)
+    const said = eventOf(place, cluster.nodeName)
+    await untilRefused(t, place, said, /whose tokens name their node/, ACCOUNT)
     const here = `--as-user-extra=${NODE_CLAIM}=${cluster.nodeName}`
-    await t.notThrowsAsync(tryToCreate(place, review, ACCOUNT, here))
-    await t.notThrowsAsync(tryToCreate(place, eventOf(place, cluster.nodeName), ACCOUNT, here))
+    await t.notThrowsAsync(tryToCreate(place, said, ACCOUNT, here))
     const elsewhere = await t.throwsAsync(
       tryToCreate(place, eventOf(place, 'another-node'), ACCOUNT, here),
     )
@@ -163,7 +161,9 @@ async function tryToCreate(
   ...as: readonly string[]
 ): Promise<void> {
   const input = JSON.stringify(object)
-  const args = ['-n', namespace, 'create', '--dry-run=server', ...as, '-f', '-']
+  // kubectl would look for schemas, and not everybody may.
+  const how = ['--dry-run=server', '--validate=false', ...as]
+  const args = ['-n', namespace, 'create', ...how, '-f', '-']
   await cluster.kubectl(args, { input, timeoutMs: 30_000 })
 }
 
