@@ -167,7 +167,7 @@ async function tryToCreate(
   await cluster.kubectl(args, { input, timeoutMs: 30_000 })
 }
 
-/** A policy counts some moments after it was made. */
+/** A policy counts some moments after it was made, and so does a right. */
 async function untilRefused(
   t: Parameters<typeof makePlace>[0],
   place: Place,
@@ -175,15 +175,13 @@ async function untilRefused(
   because: RegExp,
   ...as: readonly string[]
 ): Promise<void> {
-  const message = await until(
-    () =>
-      tryToCreate(place, object, ...as).then(
-        () => undefined,
-        (thrown: unknown) => (thrown instanceof Error ? thrown.message : String(thrown)),
-      ),
-    { what: 'the policy to count', withinMs: 60_000 },
-  )
-  t.regex(message, because)
+  let said = 'nothing'
+  const isRefused = async (): Promise<true | undefined> => {
+    said = await tryToCreate(place, object, ...as).then(() => 'created', String)
+    return because.test(said) ? true : undefined
+  }
+  await until(isRefused, { what: 'the policy to count', withinMs: 60_000 }).catch(() => undefined)
+  t.regex(said, because)
 }
 
 async function label({ namespace }: Place, text: string): Promise<void> {
