@@ -49,7 +49,7 @@ test('no package that would run a line of its own at its installation is new', (
     scripts.map(([folder]) => folder),
     ['node_modules/esbuild', 'node_modules/koffi', 'node_modules/protobufjs'],
   )
-  t.regex(read('.ci/run'), /npm ci --ignore-scripts && npm run gen && npm test/)
+  t.regex(read('.ci/run'), /npm ci --ignore-scripts && npm run types/)
 })
 
 test('the gate asks for known weaknesses of grade high, and tells when nobody answered', (t) => {
