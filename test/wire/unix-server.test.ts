@@ -254,6 +254,7 @@ test('a flood of connections that call nothing is let go of, and a caller is ser
     for (const socket of flood) socket.destroy()
   })
   for (const socket of flood) socket.on('error', () => undefined).resume()
+  await until(() => flood.every(({ closed }) => closed), { what: 'the flood to be let go of' })
   const outcome = probe(t, path)
   await until(() => held.length === 1, { what: 'the call to arrive' })
   held[0]?.(null, { ready: { value: true } })
