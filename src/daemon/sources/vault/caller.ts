@@ -61,6 +61,8 @@ export interface CallerOptions {
   readonly pace: Pace
   readonly clock: Clock
   readonly onCall: ((call: FinishedCall) => void) | undefined
+  /** A namespace, whose calls wait in a line of their own. */
+  readonly tenant: string
 }
 
 const HEADER_SAFE = /^[\x21-\x7e]+$/
@@ -75,11 +77,11 @@ export class Caller {
 
   /** Throws: what `refuse` answers · SourceUnavailable · Timeout · PayloadTooLarge · Overloaded · the signal's reason. */
   async run<T>(call: VaultCall<T>, signal: AbortSignal): Promise<T> {
-    const { settings, pace, clock } = this.#options
+    const { settings, pace, clock, tenant } = this.#options
     const what = `the ${call.operation} call to Vault "${settings.name}"`
     try {
       return await withDeadline(clock, settings.limits.timeoutMs, what, signal, (bounded) =>
-        pace.run(bounded, () => this.#send(call, bounded)),
+        pace.run(bounded, () => this.#send(call, bounded), tenant),
       )
     } finally {
       call.body?.fill(0)

@@ -50,11 +50,14 @@ export class Pace {
     this.#backoff = new Backoff(CLOSED_FOR, random)
   }
 
-  /** Throws: SourceUnavailable while the gate is closed · Overloaded · the signal's reason · what `call` throws. */
-  async run<T>(signal: AbortSignal, call: () => Promise<T>): Promise<T> {
+  /**
+   * Tenants take turns in line.
+   * Throws: SourceUnavailable while the gate is closed · Overloaded · the signal's reason · what `call` throws.
+   */
+  async run<T>(signal: AbortSignal, call: () => Promise<T>, tenant = ''): Promise<T> {
     // Whoever is refused here has no place in line.
     await this.#pass(signal)
-    return this.#limiter.run(signal, async () => {
+    const inTurn = async (): Promise<T> => {
       await this.#bucket.take(signal)
       for (;;) {
         // The gate may have closed meanwhile, and another may try it already.
@@ -62,7 +65,8 @@ export class Pace {
         if (this.#closed === undefined) return await this.#watched(call)
         if (this.#trial === undefined) return await this.#try(call)
       }
-    })
+    }
+    return this.#limiter.run(signal, inTurn, tenant)
   }
 
   get isClosed(): boolean {

@@ -160,7 +160,7 @@ export class VaultSessions {
   #begin(key: string, owner: SessionOwner): SharedSession {
     const { api, clock, random, onEvent } = this.#options
     const shared = new SharedSession({
-      api,
+      api: api.forTenant(owner.namespace),
       clock,
       random,
       role: owner.role,
@@ -199,7 +199,7 @@ export class VaultSessions {
     try {
       for (;;) {
         try {
-          await api.revokeSelf(session, signal)
+          await api.forTenant(owner.namespace).revokeSelf(session, signal)
           onEvent({ what: 'ended' }, owner)
           return 'ended'
         } catch (thrown) {

@@ -19,6 +19,8 @@ export interface VaultApiOptions extends VaultSettings {
   readonly onCall?: (call: FinishedCall) => void
 }
 
+const MAX_VIEWS = 256
+
 /** What a renewal came to. */
 export interface Renewed extends Term {
   readonly requestId: string
@@ -65,7 +67,9 @@ export interface VaultApi {
   lookupSelf(session: Session, signal: AbortSignal): Promise<TokenState>
   /** Ends the session and every lease under it. A session that is gone already is none that is left. */
   revokeSelf(session: Session, signal: AbortSignal): Promise<void>
-  /** Ends every call under way; revokes nothing. */
+  /** The same Vault as a namespace calls it: namespaces take turns where calls wait. */
+  forTenant(namespace: string): VaultApi
+  /** Ends every call under way, whoever's; revokes nothing. */
   close(): void
 }
 
@@ -76,14 +80,26 @@ export function createVaultApi(options: VaultApiOptions): VaultApi {
   const transport = new VaultTransport(settings, clock)
   const { name, limits } = settings
   const pace = new Pace({ name, ...limits, clock, random })
-  const caller = new Caller({ settings, transport, pace, clock, onCall })
-  return {
-    settings,
-    login: createLogin(caller, settings),
-    ...createReader({ caller, settings, clock, digestKey: randomBytes(32) }),
-    ...createLeaseCalls(caller, settings),
-    close: () => {
-      transport.close()
-    },
+  const digestKey = randomBytes(32)
+  const views = new Map<string, VaultApi>()
+  const forTenant = (tenant: string): VaultApi => {
+    const known = views.get(tenant)
+    if (known !== undefined) return known
+    const caller = new Caller({ settings, transport, pace, clock, onCall, tenant })
+    const view = {
+      settings,
+      login: createLogin(caller, settings),
+      ...createReader({ caller, settings, clock, digestKey }),
+      ...createLeaseCalls(caller, settings),
+      forTenant,
+      close: () => {
+        transport.close()
+      },
+    }
+    // What a view has learnt is learnt again.
+    if (views.size >= MAX_VIEWS) views.clear()
+    views.set(tenant, view)
+    return view
   }
+  return forTenant('')
 }

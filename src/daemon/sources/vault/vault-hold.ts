@@ -25,7 +25,8 @@ export function holdAt(
   asks: readonly string[],
   hold: HoldOptions,
 ): Hold {
-  const { api, clock } = options
+  const { clock } = options
+  const api = options.api.forTenant(workload.pod.namespace)
   const { settings } = api
   const roleFor = (ask: string): string => roleOf(settings, readAsk(ask).role)
   const roles = new Set([...asks.map(roleFor), ...hold.resume.map(({ role }) => role)])

@@ -18,8 +18,8 @@ export interface VaultSourceOptions {
 
 /** One Vault or OpenBao, read with the session of the pod's own service account. */
 export function createVaultSource(options: VaultSourceOptions): Source {
-  const { api, sessions, clock } = options
-  const { settings } = api
+  const { sessions, clock } = options
+  const { settings } = options.api
   return {
     name: settings.name,
     audience: settings.auth.audience,
@@ -28,6 +28,7 @@ export function createVaultSource(options: VaultSourceOptions): Source {
       const { secret, version, role, args } = readAsk(ask)
       const ref = { secret, version, args }
       const owner = ownerOf(workload, settings, role)
+      const api = options.api.forTenant(owner.namespace)
       // For the length of a call; the volumes' holds keep the sessions alive between calls.
       const withSession = async <T>(
         whose: SessionOwner,

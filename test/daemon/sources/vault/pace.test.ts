@@ -50,6 +50,19 @@ test('no more calls are under way at once than the limit, and all come to their 
   t.is(ended, 20)
 })
 
+test('a namespace with one call is served among those of one with hundreds', async (t) => {
+  const { pace, clock } = world({ concurrent: 2, perSecond: 10 })
+  const served: string[] = []
+  const call = (tenant: string): Promise<unknown> =>
+    pace.run(NEVER, () => Promise.resolve(served.push(tenant)), tenant)
+  const all = Array.from({ length: 300 }, () => call('loud'))
+  all.push(call('calm'))
+  await clock.advance(60_000)
+  await Promise.all(all)
+  t.is(served.length, 301)
+  t.true(served.indexOf('calm') < 10, `served as number ${served.indexOf('calm') + 1}`)
+})
+
 test("a second's worth of calls begins at once, the others at the rate", async (t) => {
   const { pace, clock, sinceMs } = world({ concurrent: 100, perSecond: 10 })
   const begunMs: number[] = []

@@ -45,6 +45,10 @@ export class ScriptedApi implements VaultApi {
     return { token: bytes, policies: [], requestId: '', durationMs: this.ttlMs, renewable }
   }
 
+  forTenant(): this {
+    return this
+  }
+
   mayLease(): Promise<boolean> {
     return Promise.resolve(false)
   }
