@@ -3,11 +3,8 @@ import type { Reason } from '../../../core/errors.ts'
 import type { Farewell } from './sessions.ts'
 import type { Session, VaultApi } from './vault-api.ts'
 
-/** There is a new login. What was leased under an older one ends with that, and is to be asked for anew. */
-export interface Replacement {
-  readonly generation: number
-  readonly previousEndsAtMs: number
-}
+/** There is a new login. What was leased under the older one ends by then, and is to be asked for anew. Unix time in ms. */
+export type OnReplaced = (previousEndsAtMs: number) => void
 
 export type SessionEvent =
   | { readonly what: 'opened' | 'resumed' | 'renewed' | 'replaced' | 'ended' }

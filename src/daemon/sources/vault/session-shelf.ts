@@ -3,7 +3,7 @@ import type { Session } from './vault-api.ts'
 
 /** A session as it is lent to whoever calls with it. */
 export interface LiveSession extends Session {
-  /** Counts the logins of one shared session: a lease ends with the login that it was made under. */
+  /** Tells one login from the next. */
   readonly generation: number
   /** Infinity for one that ends never. */
   readonly expiresAtMs: number

@@ -4,7 +4,7 @@ import { LatchkeyError } from '../../../core/errors.ts'
 import { SecretBytes } from '../../../core/secret-bytes.ts'
 import type { PodToken } from './session-tokens.ts'
 import type { LiveSession } from './session-shelf.ts'
-import type { Replacement, SessionEvent } from './session-options.ts'
+import type { OnReplaced, SessionEvent } from './session-options.ts'
 import { SharedSession } from './shared-session.ts'
 import type { Session, VaultApi } from './vault-api.ts'
 
@@ -29,7 +29,7 @@ export interface AcquireOptions {
   /** The pod may see what is leased under those. */
   readonly isShown?: boolean
   /** Called after each new login but the first. */
-  readonly onReplaced?: ((replacement: Replacement) => void) | undefined
+  readonly onReplaced?: OnReplaced | undefined
 }
 
 /** What became of a session when a volume let go of it. */

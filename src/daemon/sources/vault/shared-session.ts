@@ -4,7 +4,7 @@ import type { SecretBytes } from '../../../core/secret-bytes.ts'
 import { DoubtedSessions } from './doubted-sessions.ts'
 import { LongTimer } from './long-timer.ts'
 import { SessionShelf, type LiveSession } from './session-shelf.ts'
-import type { Replacement, SharedSessionOptions } from './session-options.ts'
+import type { OnReplaced, SharedSessionOptions } from './session-options.ts'
 import { OfferedTokens } from './session-tokens.ts'
 import { waitFor } from './shared-wait.ts'
 import type { Farewell } from './sessions.ts'
@@ -27,7 +27,7 @@ export class SharedSession {
   readonly #timer: LongTimer
   readonly #backoff: Backoff
   readonly #shelf: SessionShelf
-  readonly #onReplaced = new Map<object, (replacement: Replacement) => void>()
+  readonly #onReplaced = new Map<object, OnReplaced>()
   readonly #doubted: DoubtedSessions
   #opening: Promise<LiveSession> | undefined
   #generation = 0
@@ -49,7 +49,7 @@ export class SharedSession {
     return this.#onReplaced.size
   }
 
-  join(holder: object, onReplaced: (replacement: Replacement) => void): void {
+  join(holder: object, onReplaced: OnReplaced): void {
     this.#onReplaced.set(holder, onReplaced)
   }
 
@@ -204,7 +204,7 @@ export class SharedSession {
         const lifeMs = durationMs === 0 ? Infinity : durationMs
         const session = this.#adopt({ token, role }, lifeMs, renewable)
         if (session.generation === 1 || this.#followsDoubt) onEvent({ what: 'opened' })
-        else this.#announce(session, previous)
+        else this.#announce(previous)
         this.#followsDoubt = false
         return session
       } catch (thrown) {
@@ -226,11 +226,11 @@ export class SharedSession {
     return current
   }
 
-  #announce(session: LiveSession, previous: LiveSession | undefined): void {
+  #announce(previous: LiveSession | undefined): void {
     this.#options.onEvent({ what: 'replaced' })
     const previousEndsAtMs = previous?.expiresAtMs ?? this.#options.clock.now()
     for (const onReplaced of this.#onReplaced.values()) {
-      onReplaced({ generation: session.generation, previousEndsAtMs })
+      onReplaced(previousEndsAtMs)
     }
   }
 

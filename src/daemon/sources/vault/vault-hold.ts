@@ -131,7 +131,7 @@ function handlesFor(
         resume: ofVolume,
         doubted: tokens(({ isOwn, isDoubted }) => isOwn && isDoubted),
         isShown,
-        onReplaced: ({ previousEndsAtMs }) => {
+        onReplaced: (previousEndsAtMs) => {
           onReplaced(role, previousEndsAtMs)
         },
       },
