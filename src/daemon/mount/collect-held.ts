@@ -32,14 +32,14 @@ export async function collectHeld(
   }
   let contents: Contents
   try {
-    contents = await collect()
+    contents = await collect().finally(() => {
+      holdings.doubtUnheard()
+    })
   } catch (thrown) {
-    holdings.doubtUnheard()
     // Of several secrets some may have been leased all the same.
     await leaveBookmark(holdings, false, shim, signal)
     throw LatchkeyError.from(thrown)
   }
-  holdings.doubtUnheard()
   try {
     await leaveBookmark(holdings, false, shim, signal)
     return contents
