@@ -13,6 +13,7 @@ import { createAuthority, createServingPki } from '../../src/minicluster/pki.ts'
 import { createDaemonMetrics } from '../../src/observability/daemon-metrics.ts'
 import { createLogger } from '../../src/observability/log.ts'
 import { FakeClock } from '../support/fake-clock.ts'
+import { vaultWith } from '../support/vault-config.ts'
 
 function folderFor(t: ExecutionContext): string {
   const folder = mkdtempSync('/tmp/lk-')
@@ -20,20 +21,6 @@ function folderFor(t: ExecutionContext): string {
     rmSync(folder, { recursive: true })
   })
   return folder
-}
-
-function vaultWith(changes: Partial<VaultConfig>): VaultConfig {
-  return {
-    kind: 'vault',
-    name: 'vault-prod',
-    address: 'https://127.0.0.1:1',
-    caFile: undefined,
-    serverName: undefined,
-    namespace: undefined,
-    auth: { method: 'jwt', mount: 'jwt', role: 'shop', audience: 'vault' },
-    limits: { concurrent: 16, perSecond: 50, timeoutMs: 4_000, maxBytes: 1024 },
-    ...changes,
-  }
 }
 
 function journal() {

@@ -9,6 +9,7 @@ import type { Config } from '../../src/config/config.ts'
 import type { StoredPod } from '../../src/minicluster/pod-store.ts'
 import { RecordingTerminal } from '../cli/recording-terminal.ts'
 import { until } from '../support/until.ts'
+import { vaultWith } from '../support/vault-config.ts'
 
 const DB = { namespace: 'shop', name: 'db' }
 
@@ -149,17 +150,7 @@ test('doctor has the daemon look at itself, at the API server and at the host si
 })
 
 test('doctor names the sources, whether they are reached, and the audience that the CSIDriver lacks', async (t) => {
-  const vault = {
-    kind: 'vault',
-    name: 'vault-prod',
-    address: 'https://127.0.0.1:1',
-    caFile: undefined,
-    serverName: undefined,
-    namespace: undefined,
-    auth: { method: 'jwt', mount: 'jwt', role: 'shop', audience: 'vault' },
-    limits: { concurrent: 4, perSecond: 50, timeoutMs: 4_000, maxBytes: 65_536 },
-  } as const
-  const world = await World.start(t, { sources: [vault] })
+  const world = await World.start(t, { sources: [vaultWith()] })
   await world.runPod()
   const { code, stdout } = await world.latchkey('doctor')
   t.is(code, 1)

@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { chmodSync, mkdirSync } from 'node:fs'
-import { connect, createServer } from 'node:net'
+import { createServer } from 'node:net'
 import { dirname, join } from 'node:path'
 import test, { type ExecutionContext } from 'ava'
 import { loadConfig } from '../../src/config/load.ts'
@@ -13,6 +13,7 @@ import { DirectoryStore } from '../../src/host/volume/directory-store.ts'
 import { startMinicluster } from '../../src/minicluster/minicluster.ts'
 import { createLogger } from '../../src/observability/log.ts'
 import { createMountClient } from '../../src/wire/mount-client.ts'
+import { outcomeOfDial } from '../support/dial.ts'
 import { tempDir } from '../support/temp-dir.ts'
 import { until } from '../support/until.ts'
 
@@ -71,17 +72,6 @@ interface Changes {
   readonly mount?: string
   readonly kubeletUid?: number
   readonly daemonUid?: number
-}
-
-/** What a caller hears that says nothing. */
-async function outcomeOfDial(path: string): Promise<'greeted' | 'hung up on'> {
-  const socket = connect(path)
-  socket.on('error', () => undefined)
-  const greeted = once(socket, 'data').then(() => 'greeted' as const)
-  const closed = once(socket, 'close').then(() => 'hung up on' as const)
-  const outcome = await Promise.race([greeted, closed])
-  socket.destroy()
-  return outcome
 }
 
 test('the daemon hangs up on a caller that is not the shims’ user, before a byte', async (t) => {

@@ -19,6 +19,7 @@ import { LatchkeyError } from '../../src/core/errors.ts'
 import { loadCsi } from '../../src/wire/protos.ts'
 import { unixChannel } from '../../src/wire/unix-channel.ts'
 import { UnixServer } from '../../src/wire/unix-server.ts'
+import { outcomeOfDial } from '../support/dial.ts'
 import { FakeClock } from '../support/fake-clock.ts'
 import { tempDir } from '../support/temp-dir.ts'
 import { until } from '../support/until.ts'
@@ -87,17 +88,6 @@ function probe(t: ExecutionContext, path: string): Promise<string> {
     () => 'answered',
     () => 'failed',
   )
-}
-
-/** How a peer's connection ends that never says a word. */
-async function outcomeOfDial(path: string): Promise<'greeted' | 'hung up on'> {
-  const socket = connect(path)
-  socket.on('error', () => undefined)
-  const greeted = once(socket, 'data').then(() => 'greeted' as const)
-  const closed = once(socket, 'close').then(() => 'hung up on' as const)
-  const outcome = await Promise.race([greeted, closed])
-  socket.destroy()
-  return outcome
 }
 
 test('the socket is born with mode 0600 in a folder of mode 0700, and nothing else lies there', async (t) => {

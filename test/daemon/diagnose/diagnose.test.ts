@@ -11,6 +11,7 @@ import type { Finding } from '../../../src/wire/finding.ts'
 import type { ShimReport__Output } from '../../../src/wire/gen/latchkey/mount/v1/ShimReport.ts'
 import type { VolumeStatus__Output } from '../../../src/wire/gen/latchkey/mount/v1/VolumeStatus.ts'
 import { FakeClock } from '../../support/fake-clock.ts'
+import { vaultWith } from '../../support/vault-config.ts'
 
 const MIB = 1024 ** 2
 const SECOND_MS = 1_000
@@ -257,16 +258,8 @@ test('tokens that are missing are told of with the line that the CSIDriver needs
 
 /** Two Vaults of the configuration, each with an audience of its own. */
 function withVaults(world: World): void {
-  const vault = (name: string, audience: string) => ({
-    kind: 'vault' as const,
-    name,
-    address: `https://${name}.example.org`,
-    caFile: undefined,
-    serverName: undefined,
-    namespace: undefined,
-    auth: { method: 'jwt' as const, mount: 'jwt', role: undefined, audience },
-    limits: { concurrent: 16, perSecond: 50, timeoutMs: 10_000, maxBytes: 1_048_576 },
-  })
+  const vault = (name: string, audience: string) =>
+    vaultWith({ name, auth: { method: 'jwt', mount: 'jwt', role: undefined, audience } })
   const sources = [vault('vault-a', 'audience-a'), vault('vault-b', 'audience-b')]
   world.config = { ...world.config, sources }
 }
