@@ -26,16 +26,15 @@ interface Found {
 
 type Path = readonly PropertyKey[]
 
+const TOO_DEEP = 'not valid YAML: nested too deeply'
+
 /** Reads the text of a configuration file. An empty one is fine, for every word has a default. */
 export function parseConfig(text: string): Parsed {
   const lines = new LineCounter()
-  // The core schema is YAML 1.2's: no surprises from `yes`, from 010 or from `<<`.
-  const document = parseDocument(text, {
-    lineCounter: lines,
-    schema: 'core',
-    prettyErrors: false,
-    merge: false,
-  })
+  const document = readDocument(text, lines)
+  if (document === undefined) {
+    return { problems: located([{ offset: 0, message: TOO_DEEP }], lines) }
+  }
   const refused = [...syntaxErrors(document, text), ...strangeNodes(document)]
   if (refused.length > 0) return { problems: located(refused, lines) }
 
@@ -43,6 +42,17 @@ export function parseConfig(text: string): Parsed {
   if (result.success) return { words: result.data }
   const wrong = result.error.issues.flatMap((issue) => explain(issue, document))
   return { problems: located(wrong, lines) }
+}
+
+/** undefined where it is nested so deeply that the parser, which calls itself for each level, has no stack left. */
+function readDocument(text: string, lineCounter: LineCounter): Document.Parsed | undefined {
+  try {
+    // The core schema is YAML 1.2's: no surprises from `yes`, from 010 or from `<<`.
+    return parseDocument(text, { lineCounter, schema: 'core', prettyErrors: false, merge: false })
+  } catch (thrown) {
+    if (thrown instanceof RangeError) return undefined
+    throw thrown
+  }
 }
 
 /** Of broken syntax only the first is told: what follows it is noise. */
@@ -63,7 +73,7 @@ function syntaxMessage({ code, message, pos }: YAMLError, text: string): string 
     case 'DUPLICATE_KEY':
       return `the word ${quoted(/^[^:\s]+/.exec(text.slice(pos[0]))?.[0] ?? '')} is there twice`
     case 'RESOURCE_EXHAUSTION':
-      return 'not valid YAML: nested too deeply'
+      return TOO_DEEP
     default:
       return `not valid YAML: ${message.split('\n', 1)[0] ?? code}`
   }

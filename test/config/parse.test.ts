@@ -193,6 +193,7 @@ test('nesting of any depth is refused, not fallen over', (t) => {
   for (const depth of [10, 100, 500, 700, 800, 1_000, 5_000, 20_000]) {
     t.true(problemsOf('['.repeat(depth) + ']'.repeat(depth)).length > 0)
     t.true(problemsOf('{a: '.repeat(depth) + '}'.repeat(depth)).length > 0)
+    t.true(problemsOf(`log:\n    ${'a:    '.repeat(depth)}`).length > 0)
   }
 })
 
