@@ -1,8 +1,14 @@
 import { LatchkeyError } from './errors.ts'
+import { Shares } from './shares.ts'
 
 interface Waiter {
   readonly enter: () => void
   readonly refuse: (why: LatchkeyError) => void
+}
+
+export interface LimiterOptions {
+  /** Tenants take their slots as Shares has it: one alone never gets all, however long its work takes. */
+  readonly sparesSlots?: boolean
 }
 
 /**
@@ -12,18 +18,24 @@ interface Waiter {
  * for longer than one turn of each.
  */
 export class Limiter {
-  readonly #slots: number
+  readonly #slots: Shares
+  readonly #sparesSlots: boolean
   readonly #maxWaiting: number
   readonly #what: string
   /** By tenant, none of them empty; the first is the next whose turn it is. */
   readonly #lines = new Map<string, Waiter[]>()
   #waiting = 0
-  #running = 0
 
   /** `what` names the work in the error, for example "publishes". */
-  constructor(what: string, slots: number, maxWaiting: number) {
+  constructor(
+    what: string,
+    slots: number,
+    maxWaiting: number,
+    { sparesSlots = false }: LimiterOptions = {},
+  ) {
     this.#what = what
-    this.#slots = slots
+    this.#slots = new Shares(slots)
+    this.#sparesSlots = sparesSlots
     this.#maxWaiting = maxWaiting
   }
 
@@ -39,17 +51,25 @@ export class Limiter {
 
   /** Takes a slot; the answer gives it back, once. Throws: Overloaded · the signal's reason. */
   async enter(signal: AbortSignal, tenant = ''): Promise<() => void> {
-    if (this.#running >= this.#slots) await this.#queue(signal, tenant)
-    else this.#running += 1
+    if (this.#mayRun(tenant)) this.#slots.add(tenant, 1)
+    else await this.#queue(signal, tenant)
     let isIn = true
     return () => {
       if (!isIn) return
       isIn = false
-      const next = this.#takeNext()
-      // The slot passes straight to the next in line, so no newcomer can slip in between.
-      if (next === undefined) this.#running -= 1
-      else next.enter()
+      this.#slots.add(tenant, -1)
+      // At once, so that no newcomer can slip in between.
+      for (;;) {
+        const next = this.#takeNext()
+        if (next === undefined) return
+        next.enter()
+      }
     }
+  }
+
+  #mayRun(tenant: string): boolean {
+    const { total, most } = this.#slots
+    return this.#sparesSlots ? this.#slots.fits(tenant, 1) : total < most
   }
 
   #queue(signal: AbortSignal, tenant: string): Promise<void> {
@@ -78,16 +98,19 @@ export class Limiter {
     })
   }
 
+  /** The slot is the waiter's already. */
   #takeNext(): Waiter | undefined {
-    const [first] = this.#lines
-    if (first === undefined) return undefined
-    const [tenant, line] = first
-    const next = line.shift()
-    this.#waiting -= 1
-    // To the end of the round.
-    this.#lines.delete(tenant)
-    if (line.length > 0) this.#lines.set(tenant, line)
-    return next
+    for (const [tenant, line] of this.#lines) {
+      if (!this.#mayRun(tenant)) continue
+      const next = line.shift()
+      this.#waiting -= 1
+      this.#slots.add(tenant, 1)
+      // To the end of the round.
+      this.#lines.delete(tenant)
+      if (line.length > 0) this.#lines.set(tenant, line)
+      return next
+    }
+    return undefined
   }
 
   /** Throws: Overloaded where no other tenant has more waiting than this one would have. */

@@ -3,9 +3,10 @@ import { sleep, type Clock } from '../core/clock.ts'
 import { withDeadline } from '../core/deadline.ts'
 import { LatchkeyError } from '../core/errors.ts'
 import { Limiter } from '../core/limiter.ts'
-import type { SecretBytes } from '../core/secret-bytes.ts'
 import type { FarewellOutcome, HostMetrics } from '../observability/host-metrics.ts'
 import type { Logger } from '../observability/log.ts'
+import { MAX_BOOKMARKS } from './bookmark-room.ts'
+import type { HeldBookmark } from './bookmark.ts'
 import type { DaemonLink, MountStream } from './daemon-link.ts'
 import { isDaemonAway } from './retries.ts'
 import { farewellMessage } from './shim-messages.ts'
@@ -21,16 +22,13 @@ const RETRY = { firstMs: 2_000, maxMs: 60_000 }
 /** Of one try. A daemon that hangs must not hold one of the few places for good. */
 const TRY_MS = 60_000
 const GIVE_UP_MS = 60 * 60_000
-const MAX_WAITING = 1024
-/** Bookmarks are charged to this container's memory, and their size is the daemon's choice. */
-const MAX_WAITING_BYTES = 8 * 1024 * 1024
+/** Of them one namespace gets seven: at a source that hangs each takes its minute. */
 const MAX_UNDER_WAY = 8
 
 interface Farewell {
   readonly volumeId: string
-  readonly bookmark: SecretBytes
+  readonly bookmark: HeldBookmark
   readonly over: AbortController
-  isUnderWay: boolean
   tries: number
   lastError: LatchkeyError | undefined
 }
@@ -38,37 +36,35 @@ interface Farewell {
 /**
  * Volumes that are gone, and whose sessions and leases no daemon has acknowledged to have given back. Each
  * is said farewell until a daemon does, for an hour at most. Nothing waits for it: not kubelet, not a new
- * publish of the same volume, not the end of this process.
+ * publish of the same volume, not the end of this process. They are never too many: until it is over, each keeps
+ * its place in the room for bookmarks, and new ones are refused.
  */
 export class Farewells {
   readonly #parts: FarewellParts
-  readonly #limiter = new Limiter('farewells', MAX_UNDER_WAY, MAX_WAITING)
-  /** The oldest first. */
+  readonly #limiter = new Limiter('farewells', MAX_UNDER_WAY, MAX_BOOKMARKS, {
+    sparesSlots: true,
+  })
   readonly #waiting = new Set<Farewell>()
-  #bytes = 0
   #isStopped = false
 
   constructor(parts: FarewellParts) {
     this.#parts = parts
   }
 
-  /** Takes the bookmark over and wipes it in the end, also when it is the oldest of too many. */
-  add(volumeId: string, bookmark: SecretBytes): void {
+  /** Takes the bookmark over and closes it in the end. */
+  add(volumeId: string, bookmark: HeldBookmark): void {
     if (this.#isStopped) {
-      bookmark.wipe()
+      bookmark.close()
       return
     }
     const farewell: Farewell = {
       volumeId,
       bookmark,
       over: new AbortController(),
-      isUnderWay: false,
       tries: 0,
       lastError: undefined,
     }
     this.#waiting.add(farewell)
-    this.#bytes += bookmark.length
-    this.#dropTheOldest()
     this.#parts.metrics.setWaitingFarewells(this.#waiting.size)
     void this.#see(farewell)
   }
@@ -100,7 +96,8 @@ export class Farewells {
     for (;;) {
       await sleep(this.#parts.clock, backoff.nextMs(), signal)
       try {
-        await this.#limiter.run(signal, () => this.#say(farewell, signal))
+        const { namespace } = farewell.bookmark
+        await this.#limiter.run(signal, () => this.#say(farewell, signal), namespace)
         return
       } catch (thrown) {
         signal.throwIfAborted()
@@ -111,20 +108,15 @@ export class Farewells {
 
   /** Resolves when the daemon ends the stream without an error. Throws: its reason · Timeout. */
   async #say(farewell: Farewell, signal: AbortSignal): Promise<void> {
-    farewell.isUnderWay = true
     farewell.tries += 1
-    try {
-      await withDeadline(this.#parts.clock, TRY_MS, 'a farewell', signal, (until) =>
-        this.#converse(farewell, until),
-      )
-    } finally {
-      farewell.isUnderWay = false
-    }
+    await withDeadline(this.#parts.clock, TRY_MS, 'a farewell', signal, (until) =>
+      this.#converse(farewell, until),
+    )
   }
 
   async #converse({ volumeId, bookmark }: Farewell, signal: AbortSignal): Promise<void> {
     let stream: MountStream | undefined
-    const copy = bookmark.use((bytes) => Buffer.from(bytes))
+    const copy = bookmark.copy()
     try {
       stream = this.#parts.link.mount(signal)
       await stream.send(farewellMessage(volumeId, copy))
@@ -147,13 +139,6 @@ export class Farewells {
     farewell.lastError = error
   }
 
-  #dropTheOldest(): void {
-    for (const farewell of this.#waiting) {
-      if (this.#waiting.size <= MAX_WAITING && this.#bytes <= MAX_WAITING_BYTES) return
-      if (!farewell.isUnderWay) this.#finish(farewell, 'dropped')
-    }
-  }
-
   #finish(farewell: Farewell, outcome: FarewellOutcome): void {
     if (!this.#waiting.has(farewell)) return
     this.#remove(farewell)
@@ -161,19 +146,15 @@ export class Farewells {
     const { volumeId, tries: attempt, lastError } = farewell
     const err = lastError === undefined ? {} : { err: lastError, reason: lastError.reason }
     if (outcome === 'done') this.#parts.log.debug({ volumeId, attempt }, 'farewell accepted')
-    else this.#parts.log.warn({ volumeId, attempt, ...err }, LOST[outcome])
+    else this.#parts.log.warn({ volumeId, attempt, ...err }, LOST)
   }
 
   #remove(farewell: Farewell): void {
     if (!this.#waiting.delete(farewell)) return
-    this.#bytes -= farewell.bookmark.length
     farewell.over.abort(new LatchkeyError('ShuttingDown', 'the farewell is over'))
-    farewell.bookmark.wipe()
+    farewell.bookmark.close()
     this.#parts.metrics.setWaitingFarewells(this.#waiting.size)
   }
 }
 
-const LOST = {
-  given_up: 'farewell given up: what the volume held ends by its time to live at the source',
-  dropped: 'too many farewells, the oldest dropped: what it is for ends by its time to live',
-} as const
+const LOST = 'farewell given up: what the volume held ends by its time to live at the source'

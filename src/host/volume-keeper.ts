@@ -1,13 +1,13 @@
 import { sleep, type Clock } from '../core/clock.ts'
 import { LatchkeyError } from '../core/errors.ts'
 import { Pause } from '../core/pause.ts'
-import type { SecretBytes } from '../core/secret-bytes.ts'
 import type { VolumeRequest } from '../core/types.ts'
 import type { Logger } from '../observability/log.ts'
 import type { Contents__Output } from '../wire/gen/latchkey/mount/v1/Contents.ts'
 import type { DaemonMessage__Output } from '../wire/gen/latchkey/mount/v1/DaemonMessage.ts'
 import { Attendance } from './attendance.ts'
-import { HeldBookmark, type BookmarkRoom } from './bookmark.ts'
+import type { BookmarkRoom } from './bookmark-room.ts'
+import { HeldBookmark } from './bookmark.ts'
 import type { DaemonLink, MountStream } from './daemon-link.ts'
 import { Generations, type GenerationParts } from './generations.ts'
 import { HeldRequest } from './held-request.ts'
@@ -69,7 +69,8 @@ export class VolumeKeeper {
     this.volume = volume
     this.#held = new HeldRequest(request)
     this.#parts = parts
-    this.#bookmark = new HeldBookmark(parts.bookmarkRoom)
+    const namespace = (): string => this.#held.request?.pod.namespace ?? ''
+    this.#bookmark = new HeldBookmark(parts.bookmarkRoom, namespace)
     this.#log = parts.log.child({ volumeId: volume.volumeId })
     this.#generations = new Generations(volume, digest, parts, this.#log)
     this.#pause = new Pause(parts.clock)
@@ -163,9 +164,9 @@ export class VolumeKeeper {
   /**
    * Tells the daemon that the volume is gone. With a bookmark in hand it is waited for until all that the
    * volume held has been given back; answers the bookmark where no daemon has said so, for the receiver to
-   * wipe. Without one it is not waited for, and what it cannot be told now expires over there.
+   * close. Without one it is not waited for, and what it cannot be told now expires over there.
    */
-  async sayUnmounted(): Promise<SecretBytes | undefined> {
+  async sayUnmounted(): Promise<HeldBookmark | undefined> {
     this.#isLeaving = true
     const said = this.#stream?.send(unmountedMessage())
     const isOwed = said !== undefined && !this.#bookmark.isEmpty
@@ -179,7 +180,7 @@ export class VolumeKeeper {
     await this.#attending
     this.#held.wipe()
     if (this.#isAcknowledged) this.forgetBookmark()
-    return this.#bookmark.release()
+    return this.#bookmark.isEmpty ? undefined : this.#bookmark
   }
 
   async #attend(): Promise<void> {

@@ -9,7 +9,7 @@ export type HostStage = 'wait_for_contents' | 'build' | 'swap' | 'remove'
 export type Witness = 'kubelet_record' | 'api_server'
 
 /** How a farewell to a volume that no daemon had acknowledged has ended. */
-export type FarewellOutcome = 'done' | 'given_up' | 'dropped'
+export type FarewellOutcome = 'done' | 'given_up'
 
 /** Each volume counts for one state. */
 export interface VolumeCounts {
@@ -125,11 +125,11 @@ function watchFarewells(
   })
   const farewells = new Counter({
     name: 'latchkey_host_farewells_total',
-    help: 'Farewells to such volumes that have ended, by outcome: done (a daemon gave everything back), given_up (nobody did for an hour) or dropped (too many were waiting). What was not given back ends by its time to live at the source.',
+    help: 'Farewells to such volumes that have ended, by outcome: done (a daemon gave everything back) or given_up (nobody did for an hour). What was not given back ends by its time to live at the source.',
     labelNames: ['outcome'],
     registers,
   })
-  for (const outcome of ['done', 'given_up', 'dropped']) farewells.inc({ outcome }, 0)
+  for (const outcome of ['done', 'given_up']) farewells.inc({ outcome }, 0)
   return {
     setWaitingFarewells: (count) => {
       waiting.set(count)

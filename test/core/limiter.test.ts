@@ -12,8 +12,8 @@ class Works {
   readonly #limiter: Limiter
   readonly #gates: PromiseWithResolvers<void>[] = []
 
-  constructor(slots: number, maxWaiting: number) {
-    this.#limiter = new Limiter('publishes', slots, maxWaiting)
+  constructor(slots: number, maxWaiting: number, sparesSlots = false) {
+    this.#limiter = new Limiter('publishes', slots, maxWaiting, { sparesSlots })
   }
 
   ask(tenant: string, name: string, signal = never): Promise<void> {
@@ -99,4 +99,32 @@ test('who was put out of the line takes nobody else along by giving up as well',
   await Promise.all(jobs)
   t.deepEqual(works.begun, ['a0', 'a1', 'b0'])
   t.deepEqual(works.refused, ['a2 Overloaded'])
+})
+
+test('where slots are spared, work of one namespace that hangs leaves some to others at once', async (t) => {
+  const works = new Works(10, 100, true)
+  const loud = works.askAll('loud', 50)
+  await turn()
+  t.is(works.begun.length, 8)
+  const calm = works.ask('calm', 'calm')
+  await turn()
+  t.is(works.begun.at(-1), 'calm')
+  await works.finish(51)
+  await Promise.all([...loud, calm])
+  t.is(works.begun.length, 51)
+})
+
+test('where slots are spared, one that becomes free may let in several, and never too many', async (t) => {
+  const works = new Works(10, 100, true)
+  const all = [...works.askAll('loud', 20), ...works.askAll('calm', 20)]
+  const late = [...works.askAll('late', 20), ...works.askAll('last', 20)]
+  await turn()
+  let ended = 0
+  for (; ended < 80; ended += 1) {
+    const running = works.begun.length - ended
+    t.true(running > 0 && running <= 10, `${running} at once`)
+    await works.finishOne()
+  }
+  await Promise.all([...all, ...late])
+  t.is(works.begun.length, 80)
 })

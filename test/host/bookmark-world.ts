@@ -76,7 +76,6 @@ export async function figuresOf(metrics: HostMetrics) {
     waiting: figure('latchkey_host_waiting_farewells'),
     done: ended('done'),
     givenUp: ended('given_up'),
-    dropped: ended('dropped'),
   }
 }
 

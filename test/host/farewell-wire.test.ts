@@ -99,7 +99,7 @@ test('on the wire, a call that ends well after Unmounted is the end of the matte
   await until(() => on.clock.pending === 0, { what: 'the host to be done with it' })
   await on.clock.advance(60_000)
   t.is(on.daemon.calls.length, 1)
-  t.deepEqual(await figuresOf(on.metrics), { waiting: 0, done: 0, givenUp: 0, dropped: 0 })
+  t.deepEqual(await figuresOf(on.metrics), { waiting: 0, done: 0, givenUp: 0 })
 })
 
 test('on the wire, a daemon that goes away instead is followed by a farewell', async (t) => {

@@ -1,5 +1,7 @@
 import test, { type ExecutionContext } from 'ava'
-import { SecretBytes } from '../../src/core/secret-bytes.ts'
+import type { LatchkeyError } from '../../src/core/errors.ts'
+import { BookmarkRoom } from '../../src/host/bookmark-room.ts'
+import { HeldBookmark } from '../../src/host/bookmark.ts'
 import { Farewells } from '../../src/host/farewells.ts'
 import { createHostMetrics } from '../../src/observability/host-metrics.ts'
 import { createLogger } from '../../src/observability/log.ts'
@@ -23,16 +25,18 @@ function world(t: ExecutionContext) {
   t.teardown(() => {
     farewells.stop()
   })
-  const add = (bookmark: string, volumeId = 'csi-1'): SecretBytes => {
-    const bytes = SecretBytes.copyOf(Buffer.from(bookmark))
-    farewells.add(volumeId, bytes)
-    return bytes
+  const room = new BookmarkRoom()
+  const add = (text: string, namespace = 'shop'): HeldBookmark => {
+    const bookmark = new HeldBookmark(room, () => namespace)
+    bookmark.hold(Buffer.from(text))
+    farewells.add('csi-1', bookmark)
+    return bookmark
   }
   return { daemon, clock, lines, farewells, add, figures: () => figuresOf(metrics) }
 }
 
-function isWiped(bytes: SecretBytes): boolean {
-  return bytes.use((own) => own.every((byte) => byte === 0))
+function isWiped(bookmark: HeldBookmark): boolean {
+  return bookmark.isEmpty
 }
 
 /** Answers every farewell, also those to come, as a daemon would whose source is away. */
@@ -60,7 +64,7 @@ test('a farewell is done when the daemon ends it without an error, and zeroed th
   t.true(isWiped(bookmark))
   t.is(on.daemon.streams.length, 1)
   t.is(on.clock.pending, 0)
-  t.deepEqual(await on.figures(), { waiting: 0, done: 1, givenUp: 0, dropped: 0 })
+  t.deepEqual(await on.figures(), { waiting: 0, done: 1, givenUp: 0 })
 })
 
 test('a farewell refused three times is said a fourth time, after longer and longer', async (t) => {
@@ -85,7 +89,7 @@ test('a farewell refused three times is said a fourth time, after longer and lon
   ] as const) {
     t.true(gapMs >= mostMs / 2 - 100 && gapMs <= mostMs + 100, `${gapMs} ms of ${mostMs}`)
   }
-  t.deepEqual(await on.figures(), { waiting: 0, done: 1, givenUp: 0, dropped: 0 })
+  t.deepEqual(await on.figures(), { waiting: 0, done: 1, givenUp: 0 })
   t.is(on.lines.filter((line) => line.includes('not accepted')).length, 1)
 })
 
@@ -103,7 +107,7 @@ test('a farewell is said again at least once a minute, and given up after an hou
   await on.clock.advance(HOUR_MS)
   t.is(on.daemon.streams.length, before)
   t.is(on.clock.pending, 0)
-  t.deepEqual(await on.figures(), { waiting: 0, done: 0, givenUp: 1, dropped: 0 })
+  t.deepEqual(await on.figures(), { waiting: 0, done: 0, givenUp: 1 })
   const line = on.lines.find((one) => one.includes('given up')) ?? ''
   t.true(line.includes('sealed'), line)
 })
@@ -125,7 +129,7 @@ test('a daemon that is away for half an hour is told when it is back', async (t)
 
 test('at most eight are under way at once, and the others follow', async (t) => {
   const on = world(t)
-  for (let index = 0; index < 20; index += 1) on.add(`lease-${index}`)
+  for (let index = 0; index < 20; index += 1) on.add(`lease-${index}`, `namespace-${index}`)
   await on.clock.advance(2_000)
   t.is(on.daemon.streams.length, 8)
   on.daemon.streams[0]?.finish()
@@ -136,7 +140,7 @@ test('at most eight are under way at once, and the others follow', async (t) => 
 
 test('a daemon that hangs loses its place after a minute, and is asked again', async (t) => {
   const on = world(t)
-  for (let index = 0; index < 9; index += 1) on.add(`lease-${index}`)
+  for (let index = 0; index < 9; index += 1) on.add(`lease-${index}`, `namespace-${index}`)
   await on.clock.advance(MINUTE_MS - 1)
   t.is(on.daemon.streams.length, 8)
   await on.clock.advance(2_000)
@@ -144,55 +148,48 @@ test('a daemon that hangs loses its place after a minute, and is asked again', a
   t.true(on.daemon.streams.length > 8)
 })
 
-test('of more than 1,024 the oldest is dropped, zeroed, counted and named', async (t) => {
+test('however many wait none is dropped for another, and together they are held within the room', async (t) => {
   const on = world(t)
   on.daemon.isAway = true
-  const all = Array.from({ length: 1_026 }, (_, index) => on.add('lease', `csi-${index}`))
-  t.deepEqual(
-    all.map((bookmark) => isWiped(bookmark)),
-    all.map((_, index) => index < 2),
-  )
-  t.deepEqual(await on.figures(), { waiting: 1_024, done: 0, givenUp: 0, dropped: 2 })
-  const dropped = on.lines.filter((line) => line.includes('dropped'))
-  t.deepEqual(
-    dropped.map((line) => /csi-\d+/.exec(line)?.[0]),
-    ['csi-0', 'csi-1'],
-  )
-})
-
-test('of bookmarks of 64 KiB fewer wait: together they are held below 8 MiB', async (t) => {
-  const on = world(t)
-  on.daemon.isAway = true
-  const all = Array.from({ length: 130 }, () => on.add('x'.repeat(64 * 1024)))
-  t.is(all.filter((bookmark) => isWiped(bookmark)).length, 2)
-  t.is((await on.figures()).waiting, 128)
-})
-
-test('what is under way is not dropped for what comes later', async (t) => {
-  const on = world(t)
-  const first = on.add('lease', 'csi-first')
-  await on.clock.advance(2_000)
-  const stream = await on.daemon.farewell(0)
-  on.daemon.isAway = true
-  for (let index = 0; index < 1_024; index += 1) on.add('lease', `csi-${index}`)
-  t.false(isWiped(first))
-  t.is((await on.figures()).dropped, 1)
-  stream.finish()
+  const all: HeldBookmark[] = []
+  const error = t.throws<LatchkeyError>(() => {
+    for (;;) all.push(on.add('lease'))
+  })
+  t.is(error.reason, 'Overloaded')
+  t.is(all.length, 1_229)
+  t.false(all.some(isWiped))
+  t.is((await on.figures()).waiting, 1_229)
+  on.daemon.isAway = false
+  await on.clock.advance(MINUTE_MS)
+  on.daemon.farewells[0]?.finish()
   await on.clock.advance(0)
-  t.true(isWiped(first))
-  t.is((await on.figures()).done, 1)
+  t.is(all.filter(isWiped).length, 1)
+  t.notThrows(() => on.add('lease'))
 })
 
-test('what has been tried and waits again is dropped like any other', async (t) => {
+test('farewells of a namespace whose source hangs leave a place to those of another', async (t) => {
   const on = world(t)
-  const first = on.add('lease', 'csi-first')
+  for (let index = 0; index < 100; index += 1) on.add(`loud-${index}`, 'loud')
   await on.clock.advance(2_000)
-  const stream = await on.daemon.farewell(0)
-  stream.refuse('SourceUnavailable', 'sealed')
-  await on.clock.advance(0)
-  for (let index = 0; index < 1_024; index += 1) on.add('lease', `csi-${index}`)
-  t.true(isWiped(first))
-  t.is((await on.figures()).dropped, 1)
+  t.is(on.daemon.streams.length, 7)
+  on.add('calm', 'calm')
+  await on.clock.advance(2_000)
+  t.is(on.daemon.streams.length, 8)
+  const stream = await on.daemon.farewell(7)
+  t.is(farewellWith(stream), 'calm')
+})
+
+test('farewells of two namespaces take turns', async (t) => {
+  const on = world(t)
+  for (let index = 0; index < 100; index += 1) on.add(`loud-${index}`, 'loud')
+  for (let index = 0; index < 10; index += 1) on.add(`calm-${index}`, 'calm')
+  await on.clock.advance(3_000)
+  for (let ended = 0; ended < 24; ended += 1) {
+    on.daemon.farewells[ended]?.finish()
+    await on.clock.advance(0)
+  }
+  const heard = on.daemon.farewells.map((stream) => farewellWith(stream) ?? '')
+  t.is(heard.filter((name) => name.startsWith('calm')).length, 10)
 })
 
 test('a farewell whose hour ends in the midst of a try is given up for what was said last', async (t) => {
@@ -223,7 +220,7 @@ test('a stop hangs up, zeroes and says how many were left, and nothing comes aft
   await on.clock.advance(2 * HOUR_MS)
   t.is(on.daemon.streams.length, 1)
   t.is(on.clock.pending, 0)
-  t.deepEqual(await on.figures(), { waiting: 0, done: 0, givenUp: 0, dropped: 0 })
+  t.deepEqual(await on.figures(), { waiting: 0, done: 0, givenUp: 0 })
   t.true(on.lines.some((line) => line.includes('"count":2')))
 })
 

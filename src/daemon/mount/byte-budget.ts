@@ -1,4 +1,5 @@
 import { LatchkeyError } from '../../core/errors.ts'
+import { Shares } from '../../core/shares.ts'
 import type { VolumeFile } from '../../core/types.ts'
 
 const PAGE_BYTES = 4096
@@ -21,26 +22,25 @@ interface Holding {
 export class ByteBudget {
   readonly #limits: ByteLimits
   readonly #holdings = new Map<string, Holding>()
-  readonly #perNamespace = new Map<string, number>()
-  #total = 0
+  readonly #shares: Shares
 
   constructor(limits: ByteLimits) {
     this.#limits = limits
+    this.#shares = new Shares(limits.nodeBytes)
   }
 
   /** Sets what a volume holds, in place of what it held. Throws: Overloaded, with the former holding kept. */
   hold(volumeId: string, namespace: string, bytes: number): void {
     const before = this.#holdings.get(volumeId)
     const more = bytes - (before?.bytes ?? 0)
-    const ofNamespace = this.#perNamespace.get(namespace) ?? 0
-    if (ofNamespace + more > this.#limits.namespaceBytes) {
+    if (this.#shares.of(namespace) + more > this.#limits.namespaceBytes) {
       const allowed = this.#limits.namespaceBytes
       throw new LatchkeyError(
         'Overloaded',
         `volumes of namespace "${namespace}" on this node would hold more than ${allowed} bytes (limits.namespaceBytes)`,
       )
     }
-    if (this.#total + more > this.#limits.nodeBytes) {
+    if (this.#shares.total + more > this.#shares.most) {
       throw new LatchkeyError(
         'Overloaded',
         `volumes of this node would hold more than ${this.#limits.nodeBytes} bytes (limits.nodeBytes)`,
@@ -48,26 +48,18 @@ export class ByteBudget {
     }
     this.release(volumeId)
     this.#holdings.set(volumeId, { namespace, bytes })
-    this.#add(namespace, bytes)
+    this.#shares.add(namespace, bytes)
   }
 
   release(volumeId: string): void {
     const holding = this.#holdings.get(volumeId)
     if (holding === undefined) return
     this.#holdings.delete(volumeId)
-    this.#add(holding.namespace, -holding.bytes)
+    this.#shares.add(holding.namespace, -holding.bytes)
   }
 
   get totalBytes(): number {
-    return this.#total
-  }
-
-  #add(namespace: string, bytes: number): void {
-    this.#total += bytes
-    const sum = (this.#perNamespace.get(namespace) ?? 0) + bytes
-    // A namespace that holds nothing leaves no entry: names come and go without end.
-    if (sum === 0) this.#perNamespace.delete(namespace)
-    else this.#perNamespace.set(namespace, sum)
+    return this.#shares.total
   }
 }
 
