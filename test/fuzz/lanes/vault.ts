@@ -37,6 +37,15 @@ const ANSWERS = [
   },
   { errors: ['1 error occurred:\n\t* permission denied\n\n'] },
   { data: null, warnings: ['x'] },
+  {
+    data: {
+      data: {
+        ca_chain: ['-----BEGIN CERTIFICATE-----\nMA==', '-----BEGIN CERTIFICATE-----\nMQ=='],
+        list: ['-----BEGIN CERTIFICATE-----', 'and another'],
+      },
+      metadata: { version: 1 },
+    },
+  },
 ].map((answer) => JSON.stringify(answer))
 const WORDS = [
   ...['"data":', '"metadata":', '"version":1', '"errors":["x"]', '"lease_id":"l"', '"auth":', ','],
@@ -53,6 +62,7 @@ const WORDS = [
     '\\n',
     '\ufeff',
   ],
+  ...['"-----BEGIN CERTIFICATE-----', '["-----BEGIN CERTIFICATE-----"],'],
 ]
 
 /** Vault's JSON, held against Node's own parser. */
@@ -83,11 +93,19 @@ function sameAs(input: Buffer, entries: ReadonlyMap<string, SecretBytes>): Verdi
     [...wanted].every(([name, value]) => {
       const text = entries.get(name)?.use((bytes) => bytes.toString())
       if (text === undefined) return false
-      return typeof value === 'string'
-        ? text === value.toWellFormed()
-        : isDeepStrictEqual(parsed(text), value)
+      if (typeof value === 'string') return text === value.toWellFormed()
+      // A chain is one file of PEM; one of which an opening is spelled with escapes comes as JSON, like any list.
+      return text === chainOf(value) || isDeepStrictEqual(parsed(text), value)
     })
   return isSame ? 'accepted' : { grant: 'other values than stand there' }
+}
+
+/** What a list of certificates is to be in a file; undefined for anything else. */
+function chainOf(value: unknown): string | undefined {
+  const isCertificate = (item: unknown): item is string =>
+    typeof item === 'string' && item.startsWith('-----BEGIN CERTIFICATE-----')
+  if (!Array.isArray(value) || value.length === 0 || !value.every(isCertificate)) return undefined
+  return value.map((item) => item.toWellFormed()).join('\n')
 }
 
 /** Half of a surrogate pair stands for nothing that has bytes: U+FFFD takes its place, as in Vault's own parser. */
