@@ -17,9 +17,20 @@ export function giveBack(holdings: Holdings, on: Stages): Promise<void> {
   return withDeadline(on.clock, GIVE_BACK_MS, what, endless, (signal) => holdings.giveBack(signal))
 }
 
+/** What a volume holds that no stream serves: nobody comes back for it. Throws as `giveBack`. */
+export async function giveBackLeft(volumeId: string, on: Stages): Promise<void> {
+  const { sessions } = on
+  const left = [sessions.findDetached(volumeId)?.holdings, sessions.unserved.take(volumeId)]
+  const held = left.filter((holdings) => holdings !== undefined)
+  const giving = held.map((holdings) => giveBack(holdings, on))
+  // Not sooner: a session that ends drops what nobody gives back.
+  sessions.endDetached(volumeId)
+  await Promise.all(giving)
+}
+
 /**
- * A host side that was killed while it took a volume away has said nothing, and has no bookmark any more. Its
- * successor reports what there is: sessions that still wait for any other volume are given back. Never rejects.
+ * A host side that was killed while it took a volume away, or before it had one whole, has said nothing, and has no
+ * bookmark any more. Its successor reports what there is: what waits for any other volume is given back. Never rejects.
  */
 export async function giveBackForgotten(
   held: readonly HeldVolume__Output[],
@@ -27,20 +38,22 @@ export async function giveBackForgotten(
 ): Promise<void> {
   // It may hold more than it can say.
   if (held.length >= MAX_HELD_VOLUMES) return
-  const detached = on.sessions.detachedBefore(on.clock.now() - FORGOTTEN_AFTER_MS)
+  const { sessions } = on
+  const beforeMs = on.clock.now() - FORGOTTEN_AFTER_MS
+  const detached = sessions.detachedBefore(beforeMs).map(({ volume }) => volume.volumeId)
+  const unserved = sessions.unserved.keptBefore(beforeMs)
   // Every few seconds there is a report, and hardly ever anything left behind.
-  if (detached.length === 0) return
+  if (detached.length + unserved.length === 0) return
   const ids = new Set(held.map(({ volumeId }) => volumeId))
-  const forgotten = detached.filter(({ volume }) => !ids.has(volume.volumeId))
-  const giving = forgotten.map(async ({ volume: { volumeId }, holdings }) => {
-    const given = holdings && giveBack(holdings, on)
-    on.sessions.endDetached(volumeId)
-    try {
-      await given
-    } catch (thrown) {
-      const { reason } = LatchkeyError.from(thrown)
-      on.log.warn({ volumeId, reason }, 'not given back: it ends by its time to live at the source')
-    }
-  })
-  await Promise.all(giving)
+  const forgotten = new Set([...detached, ...unserved]).difference(ids)
+  await Promise.all([...forgotten].map((volumeId) => giveBackAndTell(volumeId, on)))
+}
+
+async function giveBackAndTell(volumeId: string, on: Stages): Promise<void> {
+  try {
+    await giveBackLeft(volumeId, on)
+  } catch (thrown) {
+    const { reason } = LatchkeyError.from(thrown)
+    on.log.warn({ volumeId, reason }, 'not given back: it ends by its time to live at the source')
+  }
 }

@@ -8,7 +8,7 @@ import type { Workload } from '../identity/workload.ts'
 import { Holdings } from '../refresh/holdings.ts'
 import { parseItems } from '../sources/parse-items.ts'
 import type { Wanted } from './collect-held.ts'
-import { giveBack } from './give-back.ts'
+import { giveBack, giveBackLeft } from './give-back.ts'
 import { collectOrHold } from './hold.ts'
 import { parseBookmark, parseOpen } from './open-request.ts'
 import { Shim } from './shim.ts'
@@ -49,8 +49,9 @@ async function open(message: Open__Output, shim: Shim, on: Stages): Promise<void
     const items = parseItems(volume.attributes, on.grammars)
     const authenticating = (): Promise<Workload> => on.authenticate(volume, closed)
     const workload = await on.slots.run(closed, authenticating, volume.pod.namespace)
-    const older = on.sessions.find(volume.volumeId)?.holdings
-    const holdings = (older ?? Holdings.open(workload, items, on, bookmark))?.join()
+    const older = holdingsOf(volume.volumeId, on)
+    const holdings = older ?? Holdings.open(workload, items, on, bookmark)?.join()
+    older?.offer(workload)
     wanted = { workload, items, fsGroup: volume.fsGroup, holdings }
     contents = await collectOrHold({ ...wanted, holdMs }, on, shim, closed)
     // Only now does it take the place of an older stream: an Open that proves nothing displaces nobody.
@@ -58,10 +59,20 @@ async function open(message: Open__Output, shim: Shim, on: Stages): Promise<void
   } catch (thrown) {
     for (const { token } of volume.tokens) token.wipe()
     // Nothing is given back: the shim has the bookmark, and comes again or says farewell.
-    wanted?.holdings?.drop()
+    if (wanted?.holdings) leaveUnserved(volume.volumeId, wanted.holdings, on)
     throw thrown
   }
   await keep(session, on, () => session.serve(shim, contents))
+}
+
+/** What the volume holds already, joined. */
+function holdingsOf(volumeId: string, { sessions }: Stages): Holdings | undefined {
+  return sessions.find(volumeId)?.holdings?.join() ?? sessions.unserved.take(volumeId)
+}
+
+function leaveUnserved(volumeId: string, holdings: Holdings, { sessions }: Stages): void {
+  if (sessions.find(volumeId)?.holdings === holdings) holdings.drop()
+  else sessions.unserved.keep(volumeId, holdings)
 }
 
 async function resume(message: Resume__Output, shim: Shim, on: Stages): Promise<void> {
@@ -90,12 +101,6 @@ async function keep(
 /** No daemon has acknowledged the end of a volume: gives back what its bookmark names. */
 async function sayFarewell(message: Farewell__Output, on: Stages): Promise<void> {
   const bookmark = parseBookmark(message.bookmark)
-  // Nobody comes back for a session that was left behind; it holds what the bookmark names.
-  const left = on.sessions.findDetached(message.volumeId)
-  const held = [left?.holdings, bookmark && Holdings.forFarewell(bookmark, on)]
-  const giving = held
-    .filter((holdings) => holdings !== undefined)
-    .map((holdings) => giveBack(holdings, on))
-  on.sessions.endDetached(message.volumeId)
-  await Promise.all(giving)
+  const named = bookmark && Holdings.forFarewell(bookmark, on)
+  await Promise.all([giveBackLeft(message.volumeId, on), named && giveBack(named, on)])
 }

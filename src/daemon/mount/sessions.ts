@@ -4,6 +4,7 @@ import type { Resume__Output } from '../../wire/gen/latchkey/mount/v1/Resume.ts'
 import type { ByteBudget } from './byte-budget.ts'
 import type { ListedSession } from './listing.ts'
 import type { Session } from './session.ts'
+import { UnservedHoldings } from './unserved-holdings.ts'
 
 const KEEP_AT_MOST_MS = 10 * 60_000
 const MAX_DETACHED = 1024
@@ -19,6 +20,8 @@ interface Detached {
  * a restarted shim can take it up again without tokens.
  */
 export class Sessions {
+  /** Of volumes that have no session. */
+  readonly unserved: UnservedHoldings
   readonly #clock: Clock
   readonly #budget: ByteBudget
   readonly #onAccountGone: () => void
@@ -27,6 +30,7 @@ export class Sessions {
 
   /** `onAccountGone`: the last volume of a service account is forgotten. */
   constructor(clock: Clock, budget: ByteBudget, onAccountGone: () => void = () => undefined) {
+    this.unserved = new UnservedHoldings(clock)
     this.#clock = clock
     this.#budget = budget
     this.#onAccountGone = onAccountGone
@@ -66,6 +70,7 @@ export class Sessions {
     this.#live.delete(volumeId)
     const keepMs = Math.min(session.expiresAtMs - this.#clock.now(), KEEP_AT_MOST_MS)
     if (keepMs <= 0 || !session.hasCommitted) {
+      if (session.holdings) this.unserved.keep(volumeId, session.holdings.join())
       this.#end(session)
       return
     }
@@ -119,6 +124,7 @@ export class Sessions {
   /** Drops what is only waiting, so that nothing keeps the process alive. */
   close(): void {
     for (const volumeId of [...this.#detached.keys()]) this.endDetached(volumeId)
+    this.unserved.close()
   }
 
   /** Nobody comes back for it. */

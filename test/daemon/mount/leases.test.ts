@@ -1,80 +1,11 @@
-import test, { type ExecutionContext } from 'ava'
+import test from 'ava'
 import { LatchkeyError } from '../../../src/core/errors.ts'
-import { giveBackForgotten } from '../../../src/daemon/mount/give-back.ts'
 import { mount } from '../../../src/daemon/mount/mount.ts'
 import { Sessions } from '../../../src/daemon/mount/sessions.ts'
-import type { Stages } from '../../../src/daemon/mount/stages.ts'
 import { readBookmark } from '../../../src/daemon/refresh/bookmark.ts'
-import { collect } from '../../../src/daemon/sources/collect.ts'
-import type { Fetching } from '../../../src/daemon/sources/serve-last.ts'
-import { VAULT_GRAMMAR } from '../../../src/daemon/sources/vault/grammar.ts'
-import type { ShimMessage__Output } from '../../../src/wire/gen/latchkey/mount/v1/ShimMessage.ts'
 import { ScriptedShim } from '../../support/shim.ts'
 import { until } from '../../support/until.ts'
-import { LeasingSource } from '../refresh/leasing-source.ts'
-import { openMessage, World } from './mount-world.ts'
-
-const ATTRIBUTES = new Map([['items', '[{ from: vault, secret: database/creds/shop, key: user }]']])
-
-/** A daemon whose one source leases what it gives. */
-class LeasingWorld extends World {
-  readonly vault = new LeasingSource(this.clock)
-  readonly #fetching: Fetching = {
-    fetch: (workload, _from, ask) => this.vault.fetch(workload, ask),
-  }
-
-  readonly leasing: Stages = {
-    ...this.stages,
-    sources: new Map([['vault', this.vault]]),
-    grammars: new Map([['vault', VAULT_GRAMMAR]]),
-    collect: async (workload, items, fsGroup, signal, holdings) => {
-      const through = holdings?.through(this.#fetching) ?? this.#fetching
-      const contents = await collect(workload, items, fsGroup, through, signal)
-      return { ...contents, dispose: () => undefined }
-    },
-  }
-
-  begin(t: ExecutionContext, first: ShimMessage__Output) {
-    const shim = new ScriptedShim()
-    shim.notes = true
-    const ended = mount(shim, this.leasing).then(
-      () => undefined,
-      (thrown: unknown) => LatchkeyError.from(thrown),
-    )
-    shim.say(first)
-    t.teardown(() => {
-      shim.hangUp()
-    })
-    return { shim, ended }
-  }
-
-  open(bookmark: Buffer = Buffer.alloc(0)): ShimMessage__Output {
-    const message = openMessage({ attributes: ATTRIBUTES })
-    if (message.open) message.open.bookmark = bookmark
-    return message
-  }
-}
-
-async function opened(
-  t: ExecutionContext,
-  on: LeasingWorld,
-  bookmark?: Buffer,
-  sessions = on.sessions,
-) {
-  const stream = on.begin(t, on.open(bookmark))
-  const { text, digest } = await stream.shim.generation(1)
-  stream.shim.commit(1)
-  await until(() => sessions.list().some(({ session }) => session.hasCommitted), {
-    what: 'the commit',
-  })
-  return { ...stream, text, digest }
-}
-
-/** The newest that the shim was left. */
-function bookmarkOf(shim: ScriptedShim): Buffer {
-  const left = shim.heard.flatMap(({ bookmark }) => bookmark ?? []).at(-1)
-  return Buffer.from(left?.data ?? '')
-}
+import { bookmarkOf, LeasingWorld, opened } from './leasing-world.ts'
 
 test('the shim has a bookmark before anything is leased, and one with the lease before the contents', async (t) => {
   const on = new LeasingWorld()
@@ -141,29 +72,6 @@ test('a farewell ends the session that its broken stream left behind', async (t)
   t.is(on.budget.totalBytes, 0)
 })
 
-test('a session of a volume that a new host does not hold is given back, and no other', async (t) => {
-  const on = new LeasingWorld()
-  const { shim } = await opened(t, on)
-  const { volumeId, targetPath } = on.sessions.list()[0]?.session.volume ?? {
-    volumeId: '',
-    targetPath: '',
-  }
-  const held = { volumeId, targetPath, state: 'HELD_MOUNTED', note: '' } as const
-  await giveBackForgotten([], on.leasing)
-  t.is(on.sessions.count().live, 1)
-  shim.hangUp()
-  await until(() => on.sessions.count().detached === 1, { what: 'the session to be detached' })
-  await giveBackForgotten([], on.leasing)
-  t.is(on.sessions.count().detached, 1, 'a report that was on its way says nothing')
-  await on.clock.advance(10_000)
-  await giveBackForgotten([held], on.leasing)
-  t.is(on.sessions.count().detached, 1, 'the host holds it')
-  await giveBackForgotten([], on.leasing)
-  t.deepEqual(on.sessions.count(), { live: 0, detached: 0 })
-  t.deepEqual([...on.vault.users], [])
-  t.is(on.vault.drops, 0)
-})
-
 test('a shim that does not note its bookmark in time gets nothing leased', async (t) => {
   const on = new LeasingWorld()
   const shim = new ScriptedShim()
@@ -206,8 +114,10 @@ test('a publish that is refused gives nothing back by itself: the shim says fare
   const { shim, ended } = on.begin(t, on.open())
   t.is((await ended)?.reason, 'AccessDenied')
   t.is(on.vault.releases, 0)
-  t.is(on.vault.drops, 1)
   t.is(shim.heard.filter(({ contents }) => contents).length, 0)
+  const { volumeId } = on.open().open ?? { volumeId: '' }
+  await on.begin(t, { farewell: { volumeId, bookmark: bookmarkOf(shim) } }).ended
+  t.is(on.vault.releases, 1)
 })
 
 test('a lease that has to be replaced reaches the pod as one change', async (t) => {

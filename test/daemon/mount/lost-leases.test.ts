@@ -67,6 +67,7 @@ class Daemon {
       },
     }
     this.#end = () => {
+      this.#stages.sessions.close()
       sessions.close()
       api.close()
     }
@@ -302,7 +303,8 @@ test('a secret that fails beside a user who was made leaves none behind once the
   const living = daemon()
   const stream = living.open(Buffer.alloc(0), USER, denied)
   t.is((await stream.ended)?.reason, 'AccessDenied')
-  const farewell = { volumeId: 'any', bookmark: bookmarkOf(stream) }
+  const { volumeId } = openMessage().open ?? { volumeId: '' }
+  const farewell = { volumeId, bookmark: bookmarkOf(stream) }
   t.is(await living.begin({ farewell }).ended, undefined)
   await untilUsers(vault)
   t.is(vault.double.sessions.tokens.size, 0)
