@@ -1,27 +1,32 @@
 import { SecretBytes } from '../../../core/secret-bytes.ts'
+import { keepAlive } from './renewal.ts'
+import type { SharedSessionOptions } from './session-options.ts'
 import type { SessionShelf } from './session-shelf.ts'
 import type { Farewell } from './sessions.ts'
 import type { Session } from './vault-api.ts'
 
 /**
- * Sessions under which something may be leased that nobody knows of. They are used no longer, and end as soon as
- * nobody sees what is leased under them; until the other side has acknowledged that, the shelf keeps their tokens.
+ * Sessions under which something may be leased that nobody knows of. No call is made with them any more. As long as
+ * somebody sees what is leased under them they are kept alive, and then they end; until the other side has acknowledged
+ * that, the shelf keeps their tokens.
  */
 export class DoubtedSessions {
   readonly #shelf: SessionShelf
-  readonly #end: (session: Session) => Promise<Farewell>
+  readonly #options: SharedSessionOptions
   readonly #ending = new Map<Session, Promise<Farewell>>()
+  readonly #keeping = new Map<Session, AbortController>()
 
-  /** `end`: at the other side; wipes the token it is given, and never rejects. */
-  constructor(shelf: SessionShelf, end: (session: Session) => Promise<Farewell>) {
+  constructor(shelf: SessionShelf, options: SharedSessionOptions) {
     this.#shelf = shelf
-    this.#end = end
+    this.#options = options
   }
 
   /** Takes over one from before a restart. `isShown`: somebody may still see what is leased under it. */
   resume(token: SecretBytes, isShown: boolean): void {
     const session = this.#shelf.resumeDoubted(token)
-    if (session !== undefined && !isShown) this.#endSoon(session)
+    if (session === undefined) return
+    if (isShown) this.#keep(session)
+    else this.#endSoon(session)
   }
 
   /** The current one is used no longer. Reports whether there was one. */
@@ -29,12 +34,19 @@ export class DoubtedSessions {
     // What somebody still sees was leased under the one before, then, for nothing was shown since.
     const isFirst = this.#shelf.doubted.every((one) => this.#ending.has(one))
     const session = this.#shelf.doubt()
-    if (session !== undefined && !(isShown && isFirst)) this.#endSoon(session)
-    return session !== undefined
+    if (session === undefined) return false
+    if (isShown && isFirst) this.#keep(session)
+    else this.#endSoon(session)
+    return true
   }
 
   endAll(): void {
     for (const session of this.#shelf.doubted) this.#endSoon(session)
+  }
+
+  /** Keeps none of them alive any longer; what is being ended still is. */
+  leave(): void {
+    for (const session of [...this.#keeping.keys()]) this.#letGo(session)
   }
 
   /** To be written down, for what may have to be ended after a restart. */
@@ -50,12 +62,26 @@ export class DoubtedSessions {
     return this.#ending.has(session)
   }
 
+  /** Whoever waits for the next contents may wait for long: a volume of which a secret was deleted. */
+  #keep(session: Session): void {
+    const over = new AbortController()
+    this.#keeping.set(session, over)
+    const signal = AbortSignal.any([over.signal, this.#options.closing])
+    void keepAlive(session, this.#options, signal)
+  }
+
+  #letGo(session: Session): void {
+    this.#keeping.get(session)?.abort()
+    this.#keeping.delete(session)
+  }
+
   #endSoon(session: Session): void {
     if (this.#ending.has(session)) return
+    this.#letGo(session)
     // The shelf has it until then, so that a bookmark does.
     const { token } = session
     const own = { ...session, token: token.use((bytes) => SecretBytes.copyOf(bytes)) }
-    const ended = this.#end(own).finally(() => {
+    const ended = this.#options.end(own).finally(() => {
       this.#ending.delete(session)
       this.#shelf.takeOff(session)
       token.wipe()

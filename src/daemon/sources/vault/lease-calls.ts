@@ -114,8 +114,12 @@ function tokenStateOf(answer: Answer): TokenState {
   const data = objectIn(answer, 'data')
   const seconds = numberOf(text, data.get('ttl')) ?? 0
   const endsNever = data.get('expire_time')?.kind === 'null'
+  const remainingMs = endsNever ? Infinity : Math.max(0, seconds * 1000)
+  // Vault answers 0 for one that was made without an end.
+  const lifeMs = (numberOf(text, data.get('creation_ttl')) ?? 0) * 1000
   return {
-    remainingMs: endsNever ? Infinity : Math.max(0, seconds * 1000),
+    remainingMs,
+    lifeMs: lifeMs > 0 ? lifeMs : remainingMs,
     renewable: isTrue(text, data.get('renewable')),
   }
 }

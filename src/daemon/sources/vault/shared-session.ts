@@ -1,21 +1,16 @@
-import { Backoff, jittered } from '../../../core/backoff.ts'
+import { Backoff } from '../../../core/backoff.ts'
 import { LatchkeyError } from '../../../core/errors.ts'
 import type { SecretBytes } from '../../../core/secret-bytes.ts'
 import { DoubtedSessions } from './doubted-sessions.ts'
 import { LongTimer } from './long-timer.ts'
+import { isFullRenewal, RENEWAL_RETRY, renewalDelayMs } from './renewal.ts'
 import { SessionShelf, type LiveSession } from './session-shelf.ts'
 import type { OnReplaced, SharedSessionOptions } from './session-options.ts'
 import { OfferedTokens } from './session-tokens.ts'
 import { waitFor } from './shared-wait.ts'
 import type { Farewell } from './sessions.ts'
-import type { Session } from './vault-api.ts'
+import type { Session, TokenState } from './vault-api.ts'
 import { isTrouble } from './vault-error.ts'
-
-const RENEW_AT = 2 / 3
-const RENEW_SPREAD = 0.1
-/** A renewal that gives less than this part of the first life meets the longest life that Vault allows. */
-const FULL = 0.9
-const RETRY = { firstMs: 1_000, maxMs: 60_000 }
 
 /**
  * One login that several volumes share: opened when first needed, renewed while anybody holds it, replaced
@@ -40,9 +35,9 @@ export class SharedSession {
     this.#options = options
     this.tokens = new OfferedTokens(options.clock)
     this.#timer = new LongTimer(options.clock)
-    this.#backoff = new Backoff(RETRY, options.random)
+    this.#backoff = new Backoff(RENEWAL_RETRY, options.random)
     this.#shelf = new SessionShelf(options.role)
-    this.#doubted = new DoubtedSessions(this.#shelf, options.end)
+    this.#doubted = new DoubtedSessions(this.#shelf, options)
   }
 
   get holders(): number {
@@ -140,6 +135,7 @@ export class SharedSession {
 
   /** What is being ended is no concern of the caller's. */
   #clear(): readonly Session[] {
+    this.#doubted.leave()
     return this.#shelf.clear().filter((session) => !this.#doubted.isEnding(session))
   }
 
@@ -171,7 +167,7 @@ export class SharedSession {
     for (;;) {
       const session = this.#shelf.nextResumable
       if (session === undefined) return undefined
-      let state = { remainingMs: 0, renewable: false }
+      let state = { remainingMs: 0, lifeMs: 0, renewable: false }
       try {
         state = await api.lookupSelf(session, closing)
       } catch (thrown) {
@@ -182,7 +178,7 @@ export class SharedSession {
       this.#shelf.takeOff(session)
       if (state.remainingMs > 0) {
         onEvent({ what: 'resumed' })
-        return this.#adopt(session, state.remainingMs, state.renewable)
+        return this.#adopt(session, state)
       }
       session.token.wipe()
     }
@@ -202,7 +198,8 @@ export class SharedSession {
         }
         const previous = this.#shelf.current
         const lifeMs = durationMs === 0 ? Infinity : durationMs
-        const session = this.#adopt({ token, role }, lifeMs, renewable)
+        const state = { remainingMs: lifeMs, lifeMs, renewable }
+        const session = this.#adopt({ token, role }, state)
         if (session.generation === 1 || this.#followsDoubt) onEvent({ what: 'opened' })
         else this.#announce(previous)
         this.#followsDoubt = false
@@ -215,10 +212,10 @@ export class SharedSession {
     throw refusal
   }
 
-  #adopt(session: Session, lifeMs: number, renewable: boolean): LiveSession {
+  #adopt(session: Session, { remainingMs, lifeMs, renewable }: TokenState): LiveSession {
     this.#generation += 1
     const generation = this.#generation
-    const expiresAtMs = this.#options.clock.now() + lifeMs
+    const expiresAtMs = this.#options.clock.now() + remainingMs
     const current = { ...session, generation, expiresAtMs, lifeMs, renewable }
     this.#shelf.put(current)
     this.#backoff.reset()
@@ -245,7 +242,7 @@ export class SharedSession {
     const { current } = this.#shelf
     if (this.#isOver || current === undefined || current.expiresAtMs === Infinity) return
     const remainingMs = Math.max(0, current.expiresAtMs - this.#options.clock.now())
-    const delayMs = jittered(remainingMs * RENEW_AT, RENEW_SPREAD, this.#options.random)
+    const delayMs = renewalDelayMs(remainingMs, this.#options.random)
     this.#timer.start(delayMs, () => void this.#tend())
   }
 
@@ -278,7 +275,7 @@ export class SharedSession {
       // Somebody else may have found it dead meanwhile, and have opened another.
       if (this.#shelf.current !== current) return this.#shelf.current !== undefined
       this.#shelf.current = { ...current, expiresAtMs: askedAtMs + durationMs, renewable }
-      return renewable && durationMs >= current.lifeMs * FULL
+      return renewable && isFullRenewal(durationMs, current.lifeMs)
     } catch (thrown) {
       if (isTrouble(thrown, 'dead-token')) this.#bury(current)
       // It may lack the right to renew itself; then it lives as long as it does.

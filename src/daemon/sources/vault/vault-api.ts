@@ -30,6 +30,8 @@ export interface Renewed extends Term {
 export interface TokenState {
   /** Infinity for one that never ends. */
   readonly remainingMs: number
+  /** What it was given at its beginning; what remains where Vault does not say. */
+  readonly lifeMs: number
   readonly renewable: boolean
 }
 

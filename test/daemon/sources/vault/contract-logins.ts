@@ -1,3 +1,4 @@
+import { SecretBytes } from '../../../../src/core/secret-bytes.ts'
 import { VaultError } from '../../../../src/daemon/sources/vault/vault-error.ts'
 import { failureOf, logIn, refusal, signal, textOf, type ContractCase } from './contract-world.ts'
 
@@ -13,6 +14,7 @@ export const LOGINS: readonly ContractCase[] = [
       t.true(login.policies.includes('api'))
       const state = await api.lookupSelf({ token: login.token, role: 'api' }, signal())
       t.true(state.remainingMs > 590_000 && state.remainingMs <= 600_000, `${state.remainingMs}`)
+      t.is(state.lifeMs, 600_000)
       t.true(state.renewable)
     },
   },
@@ -60,6 +62,18 @@ export const LOGINS: readonly ContractCase[] = [
       )
       t.is(reason, 'AccessDenied')
       t.true(message.includes('mounted at the source\'s auth.mount, "nowhere"'), message)
+    },
+  },
+  {
+    title: 'a namespace that does not exist is named with its setting',
+    needs: 'namespaces',
+    async run(t, world) {
+      const { reason, message } = await failureOf(
+        world.api({ namespace: 'nowhere' }).login(world.jwt(), 'api', signal()),
+      )
+      t.is(reason, 'InvalidRequest')
+      t.true(message.includes('in namespace "nowhere" (namespace not found)'), message)
+      t.true(message.includes("mend the source's namespace"), message)
     },
   },
 ]
@@ -130,6 +144,21 @@ export const REFUSALS: readonly ContractCase[] = [
       const renewal = await failureOf(api.renewSelf(session, 60_000, signal()))
       t.true(renewal instanceof VaultError && renewal.trouble === 'dead-token', renewal.message)
       await t.notThrowsAsync(api.revokeSelf(session, signal()))
+    },
+  },
+  {
+    title: 'a session whose namespace was taken away is told from a server that fails',
+    async run(t, world) {
+      const name = `shop/${world.uniqueName()}`
+      await world.admin.putKv2(name, { a: 'one' })
+      const api = world.api()
+      const { token, role } = await logIn(world, api)
+      // A token ends in the id of its namespace; the token of one without goes without.
+      const lost = { token: new SecretBytes(Buffer.from(`${textOf(token)}.abcdef`)), role }
+      const refused = await refusal(api, lost, { secret: `kv2/${name}` })
+      t.is(refused.reason, 'AccessDenied')
+      t.is(refused.trouble, 'dead-token')
+      await t.notThrowsAsync(api.revokeSelf(lost, signal()))
     },
   },
 ]

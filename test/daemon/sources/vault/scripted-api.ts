@@ -67,7 +67,7 @@ export class ScriptedApi implements VaultApi {
     const text = textOf(token)
     await this.before('lookup', text)
     const remainingMs = this.#alive(text).expiresAtMs - this.#clock.now()
-    return { remainingMs, renewable: this.isRenewable }
+    return { remainingMs, lifeMs: this.ttlMs, renewable: this.isRenewable }
   }
 
   async revokeSelf({ token }: Session): Promise<void> {

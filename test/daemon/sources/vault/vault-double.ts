@@ -222,8 +222,10 @@ export class VaultDouble {
         const remainingMs = token.expiresAtMs - this.#options.clock.now()
         const ttl = Math.floor(remainingMs / 1000)
         const expireTime = new Date(token.expiresAtMs).toISOString()
-        const { id, renewable } = token
-        return { status: 200, data: { expire_time: expireTime, id, renewable, ttl } }
+        const { id, renewable, ttlMs } = token
+        const creationTtl = ttlMs / 1000
+        const data = { creation_ttl: creationTtl, expire_time: expireTime, id, renewable, ttl }
+        return { status: 200, data }
       }
       case 'auth/token/revoke-self':
         this.sessions.endToken(token)
