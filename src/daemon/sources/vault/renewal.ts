@@ -35,7 +35,8 @@ export async function keepAlive(
   signal: AbortSignal,
 ): Promise<void> {
   const backoff = new Backoff(RENEWAL_RETRY, random)
-  while (!signal.aborted) {
+  const isOver = (): boolean => signal.aborted
+  while (!isOver()) {
     try {
       const { remainingMs, lifeMs, renewable } = await api.lookupSelf(session, signal)
       if (!renewable || remainingMs === Infinity) return
@@ -45,7 +46,7 @@ export async function keepAlive(
       if (!isFullRenewal(durationMs, lifeMs)) return
       backoff.reset()
     } catch (thrown) {
-      if (signal.aborted || isTrouble(thrown, 'dead-token')) return
+      if (isOver() || isTrouble(thrown, 'dead-token')) return
       onEvent({ what: 'not-renewed', reason: LatchkeyError.from(thrown).reason })
       await sleep(clock, backoff.nextMs(), signal).catch(() => undefined)
     }
