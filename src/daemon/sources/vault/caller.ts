@@ -65,6 +65,9 @@ export interface CallerOptions {
   readonly tenant: string
 }
 
+/** Whoever makes calls. */
+export type Calls = Pick<Caller, 'run'>
+
 const HEADER_SAFE = /^[\x21-\x7e]+$/
 
 /** Makes one call, at the source's pace and within its time, and zeroes what came back. */

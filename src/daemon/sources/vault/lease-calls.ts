@@ -1,6 +1,6 @@
 import type { SecretBytes } from '../../../core/secret-bytes.ts'
 import { objectIn, requestIdOf, termOf, type Answer } from './answer.ts'
-import type { Caller, VaultCall } from './caller.ts'
+import type { Calls, VaultCall } from './caller.ts'
 import { isTrue, numberOf } from './json-value.ts'
 import { refusalOf, type Refused } from './refusal.ts'
 import { jsonBody } from './request-body.ts'
@@ -16,7 +16,7 @@ type LeaseCalls = Pick<
 const GONE_LEASE = /invalid lease|lease (is )?not found|lease expired|lease is not renewable/
 
 /** The calls that keep and end leases and sessions. All may be made twice. Throw as VaultApi's do. */
-export function createLeaseCalls(caller: Caller, settings: VaultSettings): LeaseCalls {
+export function createLeaseCalls(caller: Calls, settings: VaultSettings): LeaseCalls {
   const source = settings.name
   const call = <T>(
     session: Session,

@@ -1,5 +1,5 @@
 import type { Reason } from '../../../core/errors.ts'
-import { sharedRefusal, type Refused } from './refusal.ts'
+import { lacksNamespace, sharedRefusal, type Refused } from './refusal.ts'
 import type { VaultSettings } from './settings.ts'
 import { VaultError } from './vault-error.ts'
 
@@ -14,13 +14,17 @@ const PLAIN_DENIAL = /^permission denied$/
 /** The error for a login that was refused. */
 export function loginRefusal(refused: Refused, role: string, settings: VaultSettings): VaultError {
   const { status, words } = refused
-  const { name, auth } = settings
+  const { name, auth, namespace } = settings
   const shared = sharedRefusal(refused, name)
   if (shared !== undefined) return shared
-  const where = `Vault "${name}" refused the login at auth/${auth.mount}`
+  const inside = namespace === undefined ? '' : ` in namespace "${namespace}"`
+  const where = `Vault "${name}" refused the login at auth/${auth.mount}${inside}`
   const said = words === '' ? ` (${status})` : ` (${words})`
   const refuse = (reason: Reason, message: string): VaultError =>
     new VaultError(reason, message, { status })
+  if (lacksNamespace(refused)) {
+    return refuse('InvalidRequest', `${where}${said}: mend the source's namespace`)
+  }
   if (NO_METHOD.test(words)) {
     return refuse(
       'InvalidRequest',

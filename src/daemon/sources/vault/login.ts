@@ -1,6 +1,6 @@
 import type { SecretBytes } from '../../../core/secret-bytes.ts'
 import { objectIn, requestIdOf, termOf, type Answer, type Term } from './answer.ts'
-import type { Caller } from './caller.ts'
+import type { Calls } from './caller.ts'
 import { secretOf, textsOf } from './json-value.ts'
 import { loginRefusal } from './login-refusal.ts'
 import { jsonBody } from './request-body.ts'
@@ -19,7 +19,7 @@ export interface Login extends Term {
 const MAX_POLICIES = 64
 
 /** Throws as VaultApi.login does. */
-export function createLogin(caller: Caller, settings: VaultSettings) {
+export function createLogin(caller: Calls, settings: VaultSettings) {
   return async (jwt: SecretBytes, role: string, signal: AbortSignal): Promise<Login> =>
     caller.run(
       {

@@ -1,7 +1,7 @@
 import { objectIn, type Answer } from './answer.ts'
 import { isTrue, membersOf, textOf } from './json-value.ts'
 import type { ReadPlan } from './read-plan.ts'
-import { refusalOf, type Asked, type Refused } from './refusal.ts'
+import { endsSession, refusalOf, type Asked, type Refused } from './refusal.ts'
 import type { SecretRef } from './secret-ref.ts'
 import { VaultError } from './vault-error.ts'
 
@@ -15,7 +15,8 @@ export function readRefusal(
   plan: ReadPlan,
   asked: Asked,
 ): VaultError {
-  if (refused.status === 404) return missing(refused, answer, ref, plan, asked)
+  if (refused.status === 404 && !endsSession(refused))
+    return missing(refused, answer, ref, plan, asked)
   const refusal = refusalOf(refused, asked)
   if (refused.status !== 403 || refusal.trouble !== undefined || !mayLackData(plan)) return refusal
   return new VaultError(refusal.reason, `${refusal.message}; ${dataHint(ref)}`, { status: 403 })

@@ -1,7 +1,7 @@
 import type { Clock } from '../../../core/clock.ts'
 import type { SecretBytes } from '../../../core/secret-bytes.ts'
 import { objectIn } from './answer.ts'
-import type { Caller } from './caller.ts'
+import type { Calls } from './caller.ts'
 import { membersOf, textOf } from './json-value.ts'
 import { Mounts, type AskMount } from './mounts.ts'
 import { readSecret, type VaultSecret } from './read-answer.ts'
@@ -14,7 +14,7 @@ import type { Session, VaultApi } from './vault-api.ts'
 import { VaultError } from './vault-error.ts'
 
 export interface ReaderOptions {
-  readonly caller: Caller
+  readonly caller: Calls
   readonly settings: VaultSettings
   readonly clock: Clock
   readonly digestKey: Buffer
@@ -94,7 +94,7 @@ function readOnce(
  * Asks what `vault kv get` asks: which engine lies at a path. It needs no policy of its own, only some
  * right to something in that engine; 403 says that there is none, or no engine.
  */
-function askMount(caller: Caller, settings: VaultSettings, { token, role }: Session): AskMount {
+function askMount(caller: Calls, settings: VaultSettings, { token, role }: Session): AskMount {
   return async (path, signal) => {
     const asked: Asked = { source: settings.name, path, capability: 'read', role }
     try {

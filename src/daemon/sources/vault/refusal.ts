@@ -25,6 +25,11 @@ export interface Asked {
 const MAX_WORDS_CHARS = 512
 const VAULT_TOKEN = /\b(hv[sbr]|[sbr])\.[\w-]{20,}/g
 const DEAD_TOKEN = /\b(invalid|bad) token\b/
+const BARE_DENIAL = /^(1 error occurred:\s*\*?\s*)?permission denied$/
+// The session went with its namespace. Where another of that name was made since, the server knows the name and
+// falls over the session's own: it names namespaces by an id. OpenBao does so to a session of Vault's as well.
+const NO_NAMESPACE = /\bnamespace not found\b/
+const LOST_NAMESPACE = /\blook up namespace from the token\b/
 /** Those of Vault's health check, which proxies hand on; 412 is a server that has not caught up yet. */
 const NOT_READY: ReadonlySet<number> = new Set([412, 429, 472, 473, 503])
 
@@ -33,27 +38,45 @@ export function cleanWords(words: string, secrets: readonly SecretBytes[]): stri
   return cleaned(words.replaceAll(VAULT_TOKEN, '[token]'), MAX_WORDS_CHARS, secrets)
 }
 
+/** Whether that may be said to a session that has ended as well as to one that lacks a right. */
+export function isBareDenial({ status, words }: Refused): boolean {
+  return status === 403 && BARE_DENIAL.test(words)
+}
+
+/** Whether there is no such namespace. */
+export function lacksNamespace({ status, words }: Refused): boolean {
+  return status === 404 && NO_NAMESPACE.test(words)
+}
+
+/** Whether the server says that the session has ended. */
+export function endsSession(refused: Refused): boolean {
+  const { status, words } = refused
+  if (lacksNamespace(refused)) return true
+  return status === 403 ? DEAD_TOKEN.test(words) : status === 500 && LOST_NAMESPACE.test(words)
+}
+
 /** The error for a refusal of anything but a login. */
 export function refusalOf(refused: Refused, asked: Asked): VaultError {
   const { status, words } = refused
-  const shared = sharedRefusal(refused, asked.source)
-  if (shared !== undefined) return shared
   const said = words === '' ? '' : `: ${words}`
   const refuse = (reason: Reason, message: string, details: VaultErrorDetails = {}): VaultError =>
     new VaultError(reason, message, { status, ...details })
   const where = `Vault "${asked.source}"`
+  if (endsSession(refused)) {
+    return refuse(
+      'AccessDenied',
+      `${where} has ended the session of ${whoOf(asked)} that asked to ${asked.capability} "${asked.path}"${said}`,
+      { trouble: 'dead-token' },
+    )
+  }
+  const shared = sharedRefusal(refused, asked.source)
+  if (shared !== undefined) return shared
   switch (status) {
     case 403:
-      return DEAD_TOKEN.test(words)
-        ? refuse(
-            'AccessDenied',
-            `${where} has ended the session of ${whoOf(asked)} that asked to ${asked.capability} "${asked.path}"${said}`,
-            { trouble: 'dead-token' },
-          )
-        : refuse(
-            'AccessDenied',
-            `${where} does not let ${whoOf(asked)} ${asked.capability} "${asked.path}"${said}; ${policyHint(asked)}`,
-          )
+      return refuse(
+        'AccessDenied',
+        `${where} does not let ${whoOf(asked)} ${asked.capability} "${asked.path}"${said}; ${policyHint(asked)}`,
+      )
     case 404:
       return refuse('SecretNotFound', `${where} has nothing at "${asked.path}"${said}`)
     case 405:

@@ -3,6 +3,7 @@ import type { Clock } from '../../../core/clock.ts'
 import type { SecretBytes } from '../../../core/secret-bytes.ts'
 import type { Term } from './answer.ts'
 import { Caller, type FinishedCall } from './caller.ts'
+import { tellingEnded } from './ended-session.ts'
 import { createLeaseCalls } from './lease-calls.ts'
 import { createLogin, type Login } from './login.ts'
 import { Pace } from './pace.ts'
@@ -87,7 +88,8 @@ export function createVaultApi(options: VaultApiOptions): VaultApi {
   const forTenant = (tenant: string): VaultApi => {
     const known = views.get(tenant)
     if (known !== undefined) return known
-    const caller = new Caller({ settings, transport, pace, clock, onCall, tenant })
+    const calls = new Caller({ settings, transport, pace, clock, onCall, tenant })
+    const caller = tellingEnded(calls, settings)
     const view = {
       settings,
       login: createLogin(caller, settings),

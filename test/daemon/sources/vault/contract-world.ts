@@ -49,7 +49,7 @@ export interface VaultWorld {
 export interface ContractCase {
   readonly title: string
   /** What not every world has. */
-  readonly needs?: 'a database'
+  readonly needs?: 'a database' | 'namespaces'
   readonly run: (t: ExecutionContext, world: VaultWorld) => Promise<void>
 }
 

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import type { Clock } from '../../../../src/core/clock.ts'
+import type { DoubleOptions } from './vault-double.ts'
 
 export type Capability = 'create' | 'read' | 'update' | 'delete' | 'list' | 'sudo'
 
@@ -53,16 +54,24 @@ export class DoubleSessions {
   readonly policies = new Map<string, Policy>([['default', DEFAULT_POLICY]])
   readonly tokens = new Map<string, Token>()
   readonly leases = new Map<string, Lease>()
+  /** Ends tokens and leases of a namespace; undefined where everything lives in none. */
+  readonly namespaceId: string | undefined
   readonly #clock: Clock
+  readonly #prefix: string
 
-  constructor(clock: Clock) {
+  constructor(
+    clock: Clock,
+    { namespace, server }: Pick<DoubleOptions, 'namespace' | 'server'> = {},
+  ) {
     this.#clock = clock
+    this.#prefix = server === 'openbao' ? 's' : 'hvs'
+    this.namespaceId = namespace === undefined ? undefined : randomBytes(3).toString('hex')
   }
 
   open(name: string, role: Role, pod: string): Token {
     const nowMs = this.#clock.now()
     const token: Token = {
-      id: `hvs.${randomBytes(24).toString('hex')}`,
+      id: this.#named(`${this.#prefix}.${randomBytes(24).toString('hex')}`),
       role: name,
       pod,
       policies: ['default', ...role.policies],
@@ -76,6 +85,10 @@ export class DoubleSessions {
     return token
   }
 
+  #named(id: string): string {
+    return this.namespaceId === undefined ? id : `${id}.${this.namespaceId}`
+  }
+
   /** Undefined for one that is none, or none any more. */
   living(id: string | undefined): Token | undefined {
     this.#sweep()
@@ -84,7 +97,7 @@ export class DoubleSessions {
 
   lease(token: Token, prefix: string, ttlMs: number, maxTtlMs: number, onEnd: () => void): Lease {
     const nowMs = this.#clock.now()
-    const id = `${prefix}/${randomBytes(12).toString('base64url')}`
+    const id = this.#named(`${prefix}/${randomBytes(12).toString('base64url')}`)
     const lease = { id, token, createdAtMs: nowMs, maxTtlMs, onEnd, expiresAtMs: nowMs + ttlMs }
     this.leases.set(id, lease)
     return lease

@@ -7,7 +7,7 @@ import { createVaultApi, type VaultApi } from '../../../../src/daemon/sources/va
 import type { VaultAdmin, VaultWorld } from './contract-world.ts'
 import { Database, Kv1, Kv2, Pki } from './double-engines.ts'
 import { JwtIssuer } from './pod-jwt.ts'
-import { VaultDouble } from './vault-double.ts'
+import { VaultDouble, type DoubleOptions } from './vault-double.ts'
 
 /** Roomy, so that only tests of the limits meet them. */
 export const ROOMY = { concurrent: 8, perSecond: 1_000, timeoutMs: 10_000, maxBytes: 1024 * 1024 }
@@ -33,9 +33,17 @@ export interface DoubleWorld extends VaultWorld {
 }
 
 /** The world of the contract on the double, and a database engine beside. */
-export async function startDoubleWorld(clock: Clock = systemClock): Promise<DoubleWorld> {
+export async function startDoubleWorld(
+  clock: Clock = systemClock,
+  like: Pick<DoubleOptions, 'namespace' | 'server'> = {},
+): Promise<DoubleWorld> {
+  const { namespace } = like
   const issuer = new JwtIssuer()
-  const double = await VaultDouble.start({ clock, checkJwt: (jwt) => issuer.check(jwt) })
+  const double = await VaultDouble.start({
+    ...like,
+    clock,
+    checkJwt: (jwt) => issuer.check(jwt),
+  })
   const { sessions, roles, engines } = double
   const [kv1, kv2, leased, pki] = [new Kv1(), new Kv2(clock), new Kv1(sessions), new Pki(clock)]
   const database = new Database(sessions, 30_000, 90_000)
@@ -68,7 +76,7 @@ export async function startDoubleWorld(clock: Clock = systemClock): Promise<Doub
     admin: adminOf(double, kv1, kv2, leased),
     api(changes = {}, apiClock = clock) {
       const onCall = (call: FinishedCall): void => void calls.push(call)
-      const settings = settingsFor(double.address, changes)
+      const settings = settingsFor(double.address, { namespace, ...changes })
       const api = createVaultApi({ ...settings, clock: apiClock, onCall })
       apis.push(api)
       return api

@@ -1,6 +1,6 @@
 import test from 'ava'
 import { CONTRACT } from './contract.ts'
-import { furnishRealWorld, type RealWorld } from './real-world.ts'
+import { furnishRealWorld, hasNamespaces, type RealVault, type RealWorld } from './real-world.ts'
 
 /*
  * The same cases on a real server, so that the double cannot drift from it:
@@ -17,15 +17,26 @@ if (address === undefined) {
   test.skip('on a real Vault: the whole contract (skipped: VAULT_ADDR names no dev server)', () =>
     undefined)
 } else {
+  const vault = { address, rootToken, postgresPort }
+  const isDivided = await hasNamespaces(vault)
+  tell('a real Vault', vault, isDivided)
+  if (isDivided) tell('a namespace of a real Vault', { ...vault, namespace: 'team-a' }, true)
+}
+
+function tell(where: string, vault: RealVault, isDivided: boolean): void {
   let world: RealWorld | undefined
-  test.before(async () => {
-    world = await furnishRealWorld({ address, rootToken, postgresPort })
+  test.serial.before(async () => {
+    world = await furnishRealWorld(vault)
   })
   test.after.always(() => world?.close())
   for (const { title, needs, run } of CONTRACT) {
-    const name = `on a real Vault: ${title}`
+    const name = `on ${where}: ${title}`
     if (needs === 'a database' && postgresPort === undefined) {
       test.skip(`${name} (skipped: VAULT_POSTGRES_PORT names no PostgreSQL)`, () => undefined)
+      continue
+    }
+    if (needs === 'namespaces' && !isDivided) {
+      test.skip(`${name} (skipped: this server has none)`, () => undefined)
       continue
     }
     // One after the other: the case about the audit log looks for its own call among all.

@@ -19,6 +19,8 @@ export interface RealVault {
   readonly rootToken: string
   /** Of a PostgreSQL that trusts loopback, where there is one. */
   readonly postgresPort: number | undefined
+  /** Everything is furnished in it; made where it is not there. */
+  readonly namespace?: string | undefined
 }
 
 export interface RealWorld extends VaultWorld {
@@ -40,13 +42,18 @@ export async function furnishRealWorld(vault: RealVault): Promise<RealWorld> {
   const issuer = new JwtIssuer()
   const folder = mkdtempSync(join(tmpdir(), 'latchkey-vault-'))
   const auditFile = join(folder, 'audit.log')
+  const outer = rootCalls({ ...vault, namespace: undefined })
   const root = rootCalls(vault)
+  const { namespace } = vault
+  if (namespace !== undefined) await outer.write(`sys/namespaces/${namespace}`, {})
   await mountEngines(root)
   await enableLogins(root, issuer)
   const { postgresPort } = vault
   if (postgresPort !== undefined) await mountDatabase(root, postgresPort)
-  await root.call('DELETE', 'sys/audit/latchkey')
-  await root.write('sys/audit/latchkey', { type: 'file', options: { file_path: auditFile } })
+  // Audit is the root namespace's. Vault shows the header by itself, OpenBao once it is told to.
+  await outer.write('sys/config/auditing/request-headers/x-correlation-id', { hmac: false })
+  const device = `sys/audit/latchkey-${randomUUID()}`
+  await outer.write(device, { type: 'file', options: { file_path: auditFile } })
 
   const apis: VaultApi[] = []
   const calls: FinishedCall[] = []
@@ -56,7 +63,7 @@ export async function furnishRealWorld(vault: RealVault): Promise<RealWorld> {
     admin: adminOf(root, auditFile),
     api(changes = {}) {
       const onCall = (call: FinishedCall): void => void calls.push(call)
-      const settings = settingsFor(vault.address, changes)
+      const settings = settingsFor(vault.address, { namespace, ...changes })
       const api = createVaultApi({ ...settings, clock: systemClock, onCall })
       apis.push(api)
       return api
@@ -65,7 +72,7 @@ export async function furnishRealWorld(vault: RealVault): Promise<RealWorld> {
     uniqueName: () => randomUUID(),
     async close() {
       for (const api of apis) api.close()
-      await root.call('DELETE', 'sys/audit/latchkey')
+      await outer.call('DELETE', device)
       rmSync(folder, { recursive: true, force: true })
     },
   }
@@ -77,11 +84,23 @@ interface RootCalls {
   readonly write: (path: string, body: object) => Promise<unknown>
 }
 
-function rootCalls({ address, rootToken }: RealVault): RootCalls {
+/** Whether it is one with namespaces: OpenBao, or Vault Enterprise. */
+export async function hasNamespaces({ address, rootToken }: RealVault): Promise<boolean> {
+  const headers = { 'x-vault-token': rootToken }
+  const response = await fetch(`${address}/v1/sys/namespaces?list=true`, { headers })
+  const text = await response.text()
+  // What has none answers 404 as well as what has none yet, and says why.
+  return response.ok || (response.status === 404 && !/enterprise|unsupported/.test(text))
+}
+
+function rootCalls({ address, rootToken, namespace }: RealVault): RootCalls {
   const call = async (method: string, path: string, body?: object): Promise<unknown> => {
     const response = await fetch(`${address}/v1/${path}`, {
       method,
-      headers: { 'x-vault-token': rootToken },
+      headers: {
+        'x-vault-token': rootToken,
+        ...(namespace === undefined ? {} : { 'x-vault-namespace': namespace }),
+      },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     })
     const text = await response.text()

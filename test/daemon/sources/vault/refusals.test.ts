@@ -55,6 +55,13 @@ const ROWS = [
     says: 'redirect (307), which is not followed',
     wide: true,
   },
+  {
+    status: 404,
+    body: errors('namespace not found'),
+    reason: 'AccessDenied',
+    says: 'has ended the session',
+    trouble: 'dead-token',
+  },
   { status: 200, body: '<html>', reason: 'SourceUnavailable', says: 'no JSON that a Vault' },
   { status: 200, body: '[]', reason: 'SecretNotFound', says: 'nothing to deliver' },
   { status: 200, body: '{"data":null}', reason: 'SecretNotFound', says: 'nothing to deliver' },
@@ -66,7 +73,10 @@ for (const row of ROWS) {
   test(`an answer ${row.status} ${row.body.slice(0, 60)} is ${row.reason}, "${row.says}"`, async (t) => {
     await withSecret(async (world, read) => {
       await read()
-      world.double.fault = answer(row.status, row.body, 'headers' in row ? row.headers : {})
+      const refuse = answer(row.status, row.body, 'headers' in row ? row.headers : {})
+      // Whether the session lives is another question.
+      world.double.fault = (request, response) =>
+        request.url === '/v1/auth/token/lookup-self' ? undefined : refuse(request, response)
       const error = await failureOf(read())
       t.is(error.reason, row.reason)
       t.true(error.message.includes(row.says), error.message)

@@ -5,7 +5,18 @@ import * as https from 'node:https'
 import type { AddressInfo } from 'node:net'
 import type { Clock } from '../../../../src/core/clock.ts'
 import type { Identity } from '../../../../src/minicluster/pki.ts'
-import type { Engine, EngineAnswer } from './double-engines.ts'
+import {
+  DEAD,
+  DENIED,
+  dress,
+  LOST_NAMESPACE,
+  NO_CONTENT,
+  NO_NAMESPACE,
+  refused,
+  UNNAMED,
+  type Reply,
+} from './double-answers.ts'
+import type { Engine } from './double-engines.ts'
 import { DoubleSessions, type Capability, type Role, type Token } from './double-sessions.ts'
 import type { JwtClaims } from './pod-jwt.ts'
 
@@ -35,17 +46,11 @@ export interface DoubleOptions {
   readonly checkJwt: (jwt: string) => JwtClaims | undefined
   readonly authMount?: string
   readonly tls?: Identity
+  /** Where set, as of Enterprise and OpenBao: all that there is lives in this namespace, and there is no other. */
+  readonly namespace?: string | undefined
+  /** Default vault. Where the two differ, what OpenBao's own sources (vault/request_handling.go) say counts. */
+  readonly server?: 'vault' | 'openbao'
 }
-
-type Reply = EngineAnswer & { readonly auth?: unknown; readonly headers?: Record<string, string> }
-
-const DENIED: Reply = { status: 403, errors: ['1 error occurred:\n\t* permission denied\n\n'] }
-const UNNAMED: Reply = { status: 403, errors: ['permission denied'] }
-const DEAD: Reply = {
-  status: 403,
-  errors: ['2 errors occurred:\n\t* permission denied\n\t* invalid token\n\n'],
-}
-const NO_CONTENT: Reply = { status: 204 }
 
 /** A small server that answers as a Vault does to what Latchkey asks of one; see contract.ts. */
 export class VaultDouble {
@@ -55,7 +60,7 @@ export class VaultDouble {
   readonly engines = new Map<string, Engine>()
   readonly audit: Audited[] = []
   isSealed = false
-  /** Where set, as of Enterprise and OpenBao: here everything lives, and calls to another one find nothing. */
+  /** Where neither this is set nor `server`, whatever namespace a call names is overlooked. */
   namespace: string | undefined
   /** Where set: refuses every call with 429, asking for this pause. */
   retryAfterS: number | undefined
@@ -67,7 +72,8 @@ export class VaultDouble {
 
   private constructor(options: DoubleOptions) {
     this.#options = options
-    this.sessions = new DoubleSessions(options.clock)
+    this.namespace = options.namespace
+    this.sessions = new DoubleSessions(options.clock, options)
     const onRequest = (request: http.IncomingMessage, response: http.ServerResponse): void => {
       void this.#serve(request, response)
     }
@@ -142,13 +148,15 @@ export class VaultDouble {
       const headers = { 'retry-after': `${this.retryAfterS}` }
       return { status: 429, errors: [`request path "${path}": rate limit quota exceeded`], headers }
     }
-    const isElsewhere = header(request, 'x-vault-namespace') !== this.namespace
-    if (this.namespace !== undefined && isElsewhere) return UNNAMED
+    const namespace = header(request, 'x-vault-namespace')
+    const isPlain = this.namespace === undefined && this.#options.server !== 'openbao'
+    if (!isPlain && namespace !== undefined && namespace !== this.namespace) return NO_NAMESPACE
+    if (!isPlain && namespace !== this.namespace) return UNNAMED
     const mount = this.#options.authMount ?? 'jwt'
     if (path === `auth/${mount}/login`) return this.#login(body)
     // Whoever has not logged in hears nothing of what there is.
     if (request.headers['x-vault-token'] === undefined) return UNNAMED
-    if (token === undefined) return DEAD
+    if (token === undefined) return this.#dead(request)
     if (path.startsWith('sys/internal/ui/mounts/')) {
       return this.#mountOf(token, path.slice('sys/internal/ui/mounts/'.length))
     }
@@ -156,6 +164,15 @@ export class VaultDouble {
     const capability: Capability = method === 'GET' ? 'read' : 'update'
     if (!this.sessions.isAllowed(token, path, capability)) return DENIED
     return this.#own(path, body, token) ?? this.#engine(method, path, query, body, token)
+  }
+
+  #dead(request: http.IncomingMessage): Reply {
+    const parts = (header(request, 'x-vault-token') ?? '').split('.')
+    const namespaceId = parts.length > 2 ? parts.at(-1) : undefined
+    if (namespaceId !== undefined && namespaceId !== this.sessions.namespaceId) {
+      return LOST_NAMESPACE
+    }
+    return this.#options.server === 'openbao' ? DENIED : DEAD
   }
 
   #login(body: Readonly<Record<string, unknown>>): Reply {
@@ -270,35 +287,7 @@ export class VaultDouble {
   }
 }
 
-function refused(words: string): Reply {
-  return { status: 400, errors: [words] }
-}
-
 function header(request: http.IncomingMessage, name: string): string | undefined {
   const value = request.headers[name]
   return typeof value === 'string' ? value : undefined
-}
-
-function dress(reply: Reply, requestId: string): string {
-  const { data, errors, auth, leaseId, leaseSeconds, renewable } = reply
-  if (errors !== undefined) return goJson({ errors })
-  return goJson({
-    request_id: requestId,
-    lease_id: leaseId ?? '',
-    renewable: renewable ?? false,
-    lease_duration: leaseSeconds ?? 0,
-    data: data ?? null,
-    wrap_info: null,
-    warnings: null,
-    auth: auth ?? null,
-  })
-}
-
-/** As Go's encoder writes it, which Vault uses: three characters escaped, a line end behind. */
-function goJson(value: unknown): string {
-  const escaped = JSON.stringify(value).replaceAll(
-    /[<>&]/g,
-    (unit) => `\\u00${unit.charCodeAt(0).toString(16)}`,
-  )
-  return `${escaped}\n`
 }
