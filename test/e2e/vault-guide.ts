@@ -154,7 +154,14 @@ const FOR_STORIES = [
   'vault secrets enable -path=kv1 -version=1 kv',
   `vault policy write stories - <<'END'
 path "kv1/shop/*" { capabilities = ["read"] }
+path "database/creds/brief" { capabilities = ["read"] }
 END`,
+  // Named apart, so that stories which count the page's users do not meet them.
+  `vault write database/config/brief plugin_name=postgresql-database-plugin allowed_roles=brief \
+    username_template='brief-{{random 12}}' username=vault password=@vault-db.password \
+    connection_url='postgresql://{{username}}:{{password}}@db.example.org:5432/shop'`,
+  `vault write database/roles/brief db_name=brief default_ttl=30s max_ttl=60s \
+    creation_statements="CREATE ROLE \\"{{name}}\\" LOGIN PASSWORD '{{password}}' VALID UNTIL '{{expiration}}' IN ROLE shop_app"`,
   // Sessions and leases that a story can wait the end of.
   `vault write auth/jwt/role/shop-brief - <<'END'
 { ${ANY_OF_SHOP}, "token_ttl": "20s", "token_max_ttl": "24h" }
