@@ -23,7 +23,10 @@ export class HeldSecrets {
   readonly #clock: Clock
   readonly #random: () => number
   readonly #held = new Map<SecretKey, Held>()
-  #replaced: HeldSecret[] = []
+  /** Their values are wiped; their leases still live. */
+  #replaced: Held[] = []
+  /** Of those: the pod may see them still, for nothing newer was shown. */
+  readonly #shown = new Set<Held>()
 
   constructor(clock: Clock, random: () => number) {
     this.#clock = clock
@@ -38,9 +41,17 @@ export class HeldSecrets {
     return [...this.#held.values()]
   }
 
-  /** Their values are wiped; their leases still live. */
   get replaced(): readonly HeldSecret[] {
     return this.#replaced
+  }
+
+  /** Those that somebody has to look after. */
+  get tended(): readonly Held[] {
+    return [...this.#held.values(), ...this.#shown]
+  }
+
+  isReplaced(held: Held): boolean {
+    return this.#held.get(keyOf(held)) !== held
   }
 
   /** Takes a secret over as it is, to be looked after at a time of the caller's. */
@@ -63,17 +74,37 @@ export class HeldSecrets {
     for (const entry of secret.value.entries.values()) entry.wipe()
     secret.value.json?.wipe()
     this.#replaced = this.#replaced.filter(({ value }) => value.term.endsAtMs > nowMs)
-    if (secret.value.term.lease !== undefined) this.#replaced.push(secret)
+    if (secret.value.term.lease === undefined) return
+    const backoff = new Backoff(RETRY, this.#random)
+    const older = { ...secret, backoff, tendAtMs: this.tendAtMs(secret), isDue: false }
+    this.#replaced.push(older)
+    this.#shown.add(older)
   }
 
-  /** Another term for the same secret. Answers it as it is held now; undefined where it is not held any more. */
+  /** The pod sees what is held. */
+  settle(): void {
+    this.#shown.clear()
+  }
+
+  /** An older one cannot be looked after any longer. */
+  letGo(held: Held): void {
+    this.#shown.delete(held)
+  }
+
+  /** Another term for the same secret. Answers it as it is now; undefined where nobody looks after it any more. */
   extend(held: Held, term: Held['value']['term']): Held | undefined {
     // It may have been replaced, or given back, while the source was asked.
-    if (this.#held.get(keyOf(held)) !== held) return undefined
+    const isReplaced = this.isReplaced(held)
+    if (isReplaced && !this.#shown.has(held)) return undefined
     const extended = { ...held, value: { ...held.value, term } }
     extended.backoff.reset()
     extended.tendAtMs = this.tendAtMs(extended)
-    this.#held.set(keyOf(held), extended)
+    if (!isReplaced) this.#held.set(keyOf(held), extended)
+    else {
+      this.#replaced = this.#replaced.map((one) => (one === held ? extended : one))
+      this.#shown.delete(held)
+      this.#shown.add(extended)
+    }
     return extended
   }
 
@@ -89,6 +120,7 @@ export class HeldSecrets {
     for (const { value } of [...this.#held.values(), ...this.#replaced]) wipeValue(value)
     this.#held.clear()
     this.#replaced = []
+    this.#shown.clear()
   }
 }
 

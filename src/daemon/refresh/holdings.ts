@@ -180,8 +180,9 @@ export class Holdings {
     }
   }
 
-  /** The pod sees what is held now: sessions end that are in doubt. */
+  /** The pod sees what is held now: sessions end that are in doubt, and older leases when their time is over. */
   settle(): void {
+    this.#secrets.settle()
     for (const [source, hold] of this.#holds) {
       if (this.#leasedAt(source).every(({ isDue }) => !isDue)) hold.settle()
     }

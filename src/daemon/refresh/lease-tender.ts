@@ -18,6 +18,7 @@ export interface LeaseTenderParts {
 
 /** A lease that can be prolonged to less than this part of its life is near the longest that it may live. */
 const WORTHWHILE = 1 / 3
+const LEAST_PAUSE_MS = 1_000
 /** Whoever waits for longer looks again: a timer holds 24 days at most. */
 const MAX_DELAY_MS = 24 * 60 * 60_000
 
@@ -35,7 +36,7 @@ export class LeaseTender {
   arm(): void {
     this.#cancelTimer()
     const { secrets, clock } = this.#parts
-    const times = secrets.held.map(({ tendAtMs }) => tendAtMs)
+    const times = secrets.tended.map(({ tendAtMs }) => tendAtMs)
     if (this.#over.signal.aborted || times.length === 0) return
     const delayMs = Math.min(Math.max(0, Math.min(...times) - clock.now()), MAX_DELAY_MS)
     this.#cancelTimer = clock.after(delayMs, () => void this.#tendAll())
@@ -65,34 +66,52 @@ export class LeaseTender {
     const { secrets, clock } = this.#parts
     const nowMs = clock.now()
     await Promise.all(
-      secrets.held.filter(({ tendAtMs }) => tendAtMs <= nowMs).map((held) => this.#tend(held)),
+      secrets.tended.filter(({ tendAtMs }) => tendAtMs <= nowMs).map((held) => this.#tend(held)),
     )
     this.arm()
   }
 
   async #tend(held: Held): Promise<void> {
-    const { clock, log } = this.#parts
-    if (!held.isDue && held.value.term.lease?.isRenewable === true) {
+    const { secrets, clock, log } = this.#parts
+    const isReplaced = secrets.isReplaced(held)
+    if (this.#isToBeProlonged(held)) {
       try {
         if (await this.#prolong(held)) return
       } catch (thrown) {
         const { reason } = LatchkeyError.from(thrown)
         if (this.#over.signal.aborted) return
         log.warn({ reason, source: held.source }, 'lease not prolonged')
-        if (reason !== 'SecretNotFound' && held.value.term.endsAtMs > clock.now()) {
-          held.tendAtMs = clock.now() + held.backoff.nextMs()
+        const isOver = reason === 'SecretNotFound' || held.value.term.endsAtMs <= clock.now()
+        if (!isOver && (isReplaced || !held.isDue)) {
+          held.tendAtMs = this.#retryAtMs(held)
           return
         }
       }
     }
-    this.#askAnew(held)
+    if (isReplaced) secrets.letGo(held)
+    else this.#askAnew(held)
+  }
+
+  /** One that is being asked for anew may not come soon, and the pod goes on with this one. */
+  #isToBeProlonged({ isDue, value: { term } }: Held): boolean {
+    if (term.lease?.isRenewable !== true) return false
+    return !isDue || term.endsAtMs - this.#parts.clock.now() < term.lifeMs * WORTHWHILE
   }
 
   /** The refresh that follows asks for it; where that fails, it is told to again. */
   #askAnew(held: Held): void {
     held.isDue = true
-    held.tendAtMs = this.#parts.clock.now() + held.backoff.nextMs()
+    held.tendAtMs = this.#retryAtMs(held)
     this.#parts.onDue()
+  }
+
+  /** In time to prolong what can be prolonged, however long the last pause was. */
+  #retryAtMs({ backoff, value: { term } }: Held): number {
+    const nowMs = this.#parts.clock.now()
+    const delayMs = backoff.nextMs()
+    const leftMs = term.endsAtMs - nowMs
+    const isEnding = term.lease?.isRenewable === true && leftMs > 0
+    return nowMs + (isEnding ? Math.min(delayMs, Math.max(LEAST_PAUSE_MS, leftMs / 2)) : delayMs)
   }
 
   /** Reports whether it is looked after by that. */
@@ -105,7 +124,10 @@ export class LeaseTender {
     const { endsAtMs, isRenewable } = prolonged
     const extended = secrets.extend(held, { lease: { ...lease, isRenewable }, lifeMs, endsAtMs })
     if (extended === undefined) return true
-    if (endsAtMs - clock.now() < lifeMs * WORTHWHILE) this.#askAnew(extended)
+    const isWorthwhile = endsAtMs - clock.now() >= lifeMs * WORTHWHILE
+    if (secrets.isReplaced(extended)) {
+      if (!isWorthwhile) secrets.letGo(extended)
+    } else if (extended.isDue || !isWorthwhile) this.#askAnew(extended)
     return true
   }
 }

@@ -2,63 +2,18 @@ import test from 'ava'
 import { LatchkeyError } from '../../../src/core/errors.ts'
 import { readBookmark, writeBookmark } from '../../../src/daemon/refresh/bookmark.ts'
 import { Holdings } from '../../../src/daemon/refresh/holdings.ts'
-import type { Fetching } from '../../../src/daemon/sources/serve-last.ts'
-import { createLogger } from '../../../src/observability/log.ts'
-import { FakeClock } from '../../support/fake-clock.ts'
 import { until } from '../../support/until.ts'
 import { itemOf, textsOf } from '../sources/values.ts'
 import { workloadOf } from '../sources/workloads.ts'
-import { LeasingSource } from './leasing-source.ts'
-
-const LIFE_MS = 60_000
-const ITEMS = [itemOf({ from: 'vault', secret: 'database/creds/shop' })]
-const signal = new AbortController().signal
-
-class World {
-  readonly clock = new FakeClock()
-  readonly source = new LeasingSource(this.clock)
-  readonly shim = {}
-  dues = 0
-  readonly parts = {
-    sources: new Map([['vault', this.source]]),
-    clock: this.clock,
-    log: createLogger({ level: 'silent', side: 'daemon' }),
-    random: () => 0.5,
-  }
-
-  readonly fetching: Fetching = {
-    fetch: (workload, _from, ask) => this.source.fetch(workload, ask),
-  }
-
-  open(bookmark?: Buffer, items = ITEMS): Holdings {
-    const read = bookmark === undefined ? undefined : readBookmark(bookmark)
-    const holdings = Holdings.open(workloadOf(), items, this.parts, read)
-    if (holdings === undefined) throw new Error('nothing to hold')
-    holdings.onDue = () => {
-      this.dues += 1
-    }
-    return holdings.join()
-  }
-
-  async user(holdings: Holdings): Promise<string | undefined> {
-    const through = holdings.through(this.fetching)
-    const value = await through.fetch(workloadOf(), 'vault', 'database/creds/shop', signal)
-    return textsOf(value)['user']
-  }
-
-  bookmark(holdings: Holdings, isAsking = false): Buffer {
-    const written = holdings.bookmarkFor({}, isAsking)
-    return Buffer.from(written?.use((bytes) => Buffer.from(bytes)) ?? [])
-  }
-}
+import { HoldingsWorld, ITEMS, LIFE_MS, signal } from './holdings-world.ts'
 
 test('where no source keeps sessions there is nothing to hold', (t) => {
-  const on = new World()
+  const on = new HoldingsWorld()
   t.is(Holdings.open(workloadOf(), [itemOf()], on.parts, undefined), undefined)
 })
 
 test('a leased secret is asked for once, however often the volume is collected', async (t) => {
-  const on = new World()
+  const on = new HoldingsWorld()
   const holdings = on.open()
   t.false(holdings.covers(ITEMS))
   t.is(await on.user(holdings), 'u-1')
@@ -68,7 +23,7 @@ test('a leased secret is asked for once, however often the volume is collected',
 })
 
 test('a secret without an end is asked for each time, and leases nothing', async (t) => {
-  const on = new World()
+  const on = new HoldingsWorld()
   on.source.endless.add('database/creds/shop')
   const holdings = on.open()
   await on.user(holdings)
@@ -78,7 +33,7 @@ test('a secret without an end is asked for each time, and leases nothing', async
 })
 
 test('a lease is prolonged at two thirds of its life, again and again', async (t) => {
-  const on = new World()
+  const on = new HoldingsWorld()
   const holdings = on.open()
   await on.user(holdings)
   await on.clock.advance((LIFE_MS * 2) / 3 - 1_000)
@@ -92,7 +47,7 @@ test('a lease is prolonged at two thirds of its life, again and again', async (t
 })
 
 test('a lease near the longest life it may have is replaced in time, and the old one kept until the end', async (t) => {
-  const on = new World()
+  const on = new HoldingsWorld()
   const holdings = on.open()
   await on.user(holdings)
   on.source.renewedMs = LIFE_MS / 4
@@ -105,7 +60,7 @@ test('a lease near the longest life it may have is replaced in time, and the old
 })
 
 test('what cannot be renewed is replaced at two thirds of its life', async (t) => {
-  const on = new World()
+  const on = new HoldingsWorld()
   on.source.isRenewable = false
   const holdings = on.open()
   await on.user(holdings)
@@ -116,7 +71,7 @@ test('what cannot be renewed is replaced at two thirds of its life', async (t) =
 })
 
 test('a lease that the source has ended is replaced', async (t) => {
-  const on = new World()
+  const on = new HoldingsWorld()
   const holdings = on.open()
   await on.user(holdings)
   on.source.users.clear()
@@ -126,7 +81,7 @@ test('a lease that the source has ended is replaced', async (t) => {
 })
 
 test('while the source is away the secret is served as long as it lives, as stale', async (t) => {
-  const on = new World()
+  const on = new HoldingsWorld()
   on.source.isRenewable = false
   const holdings = on.open()
   await on.user(holdings)
@@ -143,7 +98,7 @@ test('while the source is away the secret is served as long as it lives, as stal
 })
 
 test('a renewal that fails in passing is tried again', async (t) => {
-  const on = new World()
+  const on = new HoldingsWorld()
   const holdings = on.open()
   await on.user(holdings)
   on.source.away = 'SourceUnavailable'
@@ -159,7 +114,7 @@ test('a renewal that fails in passing is tried again', async (t) => {
 })
 
 test('a new login has leases of the older one replaced before they end', async (t) => {
-  const on = new World()
+  const on = new HoldingsWorld()
   const holdings = on.open()
   await on.user(holdings)
   on.source.onReplaced('r', on.clock.now() + 20_000)
@@ -169,7 +124,7 @@ test('a new login has leases of the older one replaced before they end', async (
 })
 
 test('a restarted daemon goes on with the bookmark: same session, same lease, nothing minted', async (t) => {
-  const on = new World()
+  const on = new HoldingsWorld()
   const before = on.open()
   await on.user(before)
   const bookmark = on.bookmark(before)
@@ -185,7 +140,7 @@ test('a restarted daemon goes on with the bookmark: same session, same lease, no
 })
 
 test('after a death in the midst of asking all is leased anew, and what may be lost ends once the pod sees that', async (t) => {
-  const on = new World()
+  const on = new HoldingsWorld()
   const before = on.open()
   await on.user(before)
   const bookmark = on.bookmark(before, true)
@@ -201,7 +156,7 @@ test('after a death in the midst of asking all is leased anew, and what may be l
 })
 
 test('what is to be asked for anew is so after a restart, too', async (t) => {
-  const on = new World()
+  const on = new HoldingsWorld()
   on.source.isRenewable = false
   const before = on.open()
   await on.user(before)
@@ -212,7 +167,7 @@ test('what is to be asked for anew is so after a restart, too', async (t) => {
 })
 
 test('an answer that was lost puts into doubt what is leased beside it, once nothing is asked for any more', async (t) => {
-  const on = new World()
+  const on = new HoldingsWorld()
   const holdings = on.open()
   on.source.away = 'Timeout'
   await t.throwsAsync(on.user(holdings))
@@ -226,7 +181,7 @@ test('an answer that was lost puts into doubt what is leased beside it, once not
 })
 
 test('a bookmark of another account is not used', async (t) => {
-  const on = new World()
+  const on = new HoldingsWorld()
   const before = on.open()
   await on.user(before)
   const read = readBookmark(on.bookmark(before))
@@ -237,7 +192,7 @@ test('a bookmark of another account is not used', async (t) => {
 })
 
 test('what the volume does not name any more is given back with it', async (t) => {
-  const on = new World()
+  const on = new HoldingsWorld()
   const before = on.open()
   await on.user(before)
   const bookmark = on.bookmark(before)
@@ -248,7 +203,7 @@ test('what the volume does not name any more is given back with it', async (t) =
 })
 
 test('a farewell gives back what the bookmark names', async (t) => {
-  const on = new World()
+  const on = new HoldingsWorld()
   const before = on.open()
   await on.user(before)
   const read = readBookmark(on.bookmark(before))
@@ -261,7 +216,7 @@ test('a farewell gives back what the bookmark names', async (t) => {
 
 for (const away of ['SourceUnavailable', 'Timeout'] as const) {
   test(`a source that says ${away} has taken nothing back, and the shim is told so`, async (t) => {
-    const on = new World()
+    const on = new HoldingsWorld()
     const holdings = on.open()
     await on.user(holdings)
     on.source.away = away
@@ -272,7 +227,7 @@ for (const away of ['SourceUnavailable', 'Timeout'] as const) {
 
 for (const reason of ['AccessDenied', 'TokenMissing'] as const) {
   test(`a lease that cannot be given back for ${reason} does not keep the shim coming`, async (t) => {
-    const on = new World()
+    const on = new HoldingsWorld()
     const holdings = on.open()
     await on.user(holdings)
     on.source.away = reason
@@ -282,7 +237,7 @@ for (const reason of ['AccessDenied', 'TokenMissing'] as const) {
 }
 
 test('dropping gives nothing back, and only with the last who serves the volume', async (t) => {
-  const on = new World()
+  const on = new HoldingsWorld()
   const holdings = on.open()
   holdings.join()
   await on.user(holdings)
@@ -295,7 +250,7 @@ test('dropping gives nothing back, and only with the last who serves the volume'
 })
 
 test('a shim is left a bookmark only where it differs from the last', async (t) => {
-  const on = new World()
+  const on = new HoldingsWorld()
   const holdings = on.open()
   t.not(holdings.bookmarkFor(on.shim, true), undefined)
   t.is(holdings.bookmarkFor(on.shim, true), undefined)
@@ -306,7 +261,7 @@ test('a shim is left a bookmark only where it differs from the last', async (t) 
 })
 
 test('what was too much for a bookmark is shown all the same: nothing ends before the pod sees the next', async (t) => {
-  const on = new World()
+  const on = new HoldingsWorld()
   const before = on.open()
   await on.user(before)
   const full = readBookmark(on.bookmark(before, true))
@@ -326,7 +281,7 @@ test('a bookmark that nobody can read is none', (t) => {
 })
 
 test('a bookmark tells whether something more may have been leased', (t) => {
-  const on = new World()
+  const on = new HoldingsWorld()
   const holdings = on.open()
   t.true(readBookmark(on.bookmark(holdings, true))?.isAsking)
   t.false(readBookmark(on.bookmark(holdings, false))?.isAsking)
