@@ -1,110 +1,22 @@
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer, type AddressInfo } from 'node:net'
-import { once } from 'node:events'
+import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { ExecutionContext } from 'ava'
+import type { Config } from '../../src/config/config.ts'
 import { KeyedQueue } from '../../src/core/keyed-queue.ts'
-import { startMinicluster } from '../../src/minicluster/minicluster.ts'
-import type { StoredPod } from '../../src/minicluster/pod-store.ts'
-import { unmountLazily } from '../../src/syscalls/mount-api.ts'
-import { Canaries } from '../support/canaries.ts'
-import { LatchkeyProcess } from '../support/latchkey-process.ts'
 import { mountTest } from '../support/mount-namespace.ts'
 import type { Needle } from '../support/process-memory.ts'
 import { mountsBelow } from '../support/tmpfs-world.ts'
 import { until } from '../support/until.ts'
+import { addPod, mountOf, SLOW_MS, startWorld, untilReads, type World } from './leak-world.ts'
 
 /*
  * Both sides as they are started in production, each a process, with secrets and tokens that are known: they
  * are looked for wherever somebody else could read.
  */
-const DRIVER = 'csi.latchkey.dev'
 const CRASH_TEXT = 'canary-in-the-text-of-an-error'
 /** Throws where nobody catches it, as a bug would, with a text that must not be shown. */
 const CRASHER = `process.on('SIGUSR2', () => { throw new Error('${CRASH_TEXT}') })`
 const INSPECTOR_PORT = 9229
-const SLOW_MS = 45_000
-
-async function startWorld(t: ExecutionContext, level: string) {
-  const folder = mkdtempSync('/tmp/lk-')
-  const work = join(folder, 'work')
-  mkdirSync(work)
-  const cluster = await startMinicluster({ root: folder, kubelet: { syncIntervalMs: 500 } })
-  const port = await freePort()
-  const config = {
-    kubelet: { root: cluster.kubeletRoot },
-    sockets: { mount: join(folder, 'm/mount.sock') },
-    http: { address: '127.0.0.1', port },
-    kubernetes: { kubeconfig: cluster.kubeconfigFile, timeout: '2s' },
-    volumes: { allowSwap: true },
-    log: { level },
-  }
-  const file = join(folder, 'config.yaml')
-  writeFileSync(file, JSON.stringify(config))
-  const start = (command: string): LatchkeyProcess =>
-    new LatchkeyProcess({
-      args: [command, '--config', file],
-      env: { NODE_NAME: cluster.nodeName },
-      execArgv: ['--import', `data:text/javascript,${encodeURIComponent(CRASHER)}`],
-      cwd: work,
-    })
-  const canaries = new Canaries(cluster.objects)
-  const sides = { daemon: start('daemon'), host: start('host') }
-  t.teardown(async () => {
-    await Promise.all([sides.daemon.stop(), sides.host.stop()])
-    for (const { mountPoint } of mountsBelow(folder).toReversed()) unmountLazily(mountPoint)
-    await cluster.stop().catch(() => undefined)
-    rmSync(folder, { recursive: true, force: true })
-  })
-  for (const name of ['api', 'web']) {
-    cluster.objects.createServiceAccount({ namespace: 'shop', name })
-    canaries.change(name)
-  }
-  const grant = { namespace: 'shop', serviceAccount: 'api', secrets: ['db-api'] }
-  cluster.objects.grant({ ...grant, verbs: ['get', 'watch'] })
-  await until(() => cluster.kubelet.drivers.some(({ name }) => name === DRIVER), {
-    what: 'both sides to be up',
-    timeoutMs: SLOW_MS,
-  })
-  return { folder, file, port, cluster, canaries, sides, start }
-}
-
-type World = Awaited<ReturnType<typeof startWorld>>
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  return port
-}
-
-function addPod({ cluster }: World, name: string, attributes: Readonly<Record<string, string>>) {
-  const csi = { driver: DRIVER, readOnly: true, volumeAttributes: attributes }
-  return cluster.objects.createPod({
-    namespace: 'shop',
-    name,
-    serviceAccount: 'api',
-    node: cluster.nodeName,
-    volumes: [{ name: 'db', csi }],
-  })
-}
-
-/** Read by this process, for only its main thread sees the mounts. */
-function mountOf({ cluster }: World, { uid }: StoredPod): string {
-  return `${cluster.kubeletRoot}/pods/${uid}/volumes/kubernetes.io~csi/db/mount`
-}
-
-async function untilReads(world: World, pod: StoredPod, value: Buffer): Promise<void> {
-  const read = (): boolean => {
-    try {
-      return readFileSync(`${mountOf(world, pod)}/short`).equals(value)
-    } catch {
-      return false
-    }
-  }
-  await until(read, { what: `${pod.name} to read its value`, timeoutMs: SLOW_MS })
-}
 
 /** Every kind of refusal that one comes by, and each with tokens and secrets at hand. */
 async function walkErrorPaths(world: World): Promise<void> {
@@ -211,7 +123,15 @@ function isDebuggerOpen(pid: number): boolean {
 // One after the other: each is two processes and a cluster.
 const turns = new KeyedQueue(8)
 
-for (const level of ['error', 'warn', 'info', 'debug']) {
+/** Every level that the configuration knows, and which side ends there by an error that nobody catches. */
+const ERRING: Readonly<Record<Config['log']['level'], 'daemon' | 'host'>> = {
+  error: 'daemon',
+  warn: 'daemon',
+  info: 'daemon',
+  debug: 'host',
+}
+
+for (const level of Object.keys(ERRING) as Config['log']['level'][]) {
   mountTest(
     `nothing leaks at log level ${level}, whatever goes wrong, nor into the next pod of a name`,
     (t) => {
@@ -221,8 +141,9 @@ for (const level of ['error', 'warn', 'info', 'debug']) {
   )
 }
 
-async function tellStory(t: ExecutionContext, level: string): Promise<void> {
-  const world = await startWorld(t, level)
+async function tellStory(t: ExecutionContext, level: Config['log']['level']): Promise<void> {
+  const execArgv = ['--import', `data:text/javascript,${encodeURIComponent(CRASHER)}`]
+  const world = await startWorld(t, { level, execArgv })
   const { cluster, canaries, sides, folder } = world
   const first = addPod(world, 'api-0', { secret: 'db-api' })
   await untilReads(world, first, canaries.change('api'))
@@ -258,7 +179,7 @@ async function tellStory(t: ExecutionContext, level: string): Promise<void> {
 
   // One side ends by an error that nobody catches, the other by a signal that would dump core.
   const [erring, aborted] =
-    level === 'debug' ? [sides.host, sides.daemon] : [sides.daemon, sides.host]
+    ERRING[level] === 'host' ? [sides.host, sides.daemon] : [sides.daemon, sides.host]
   erring.signal('SIGUSR2')
   t.is(await erring.ended(), 1)
   aborted.signal('SIGABRT')
