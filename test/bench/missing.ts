@@ -59,6 +59,6 @@ async function lookFor(
 }
 
 function mayMakeNamespaces(): boolean {
-  const [file = '', ...args] = [...SEAL, 'true']
-  return spawnSync(file, args, { stdio: 'ignore' }).status === 0
+  const [unshare, ...words] = SEAL
+  return spawnSync(unshare, [...words, 'true'], { stdio: 'ignore' }).status === 0
 }

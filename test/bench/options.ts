@@ -27,7 +27,7 @@ export function parseOptions(
     list: { type: 'boolean', default: false },
   })
   if (typeof words === 'string') return words
-  const { json, only = [], quick = false, list = false } = words
+  const { json, only, quick, list } = words
   if (json === '') return '--json: the name of the file is missing'
   const unknown = only.find((name) => !rowNames.some((row) => row.includes(name)))
   if (unknown !== undefined) {

@@ -1,5 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 
+import { readMounts } from '../../src/host/volume/mountinfo.ts'
+import { unmountLazily } from '../../src/syscalls/mount-api.ts'
 import { measureRow } from './row.ts'
 import { SEALED_ROWS } from './rows.ts'
 import type { SealedAnswer, SealedOrder } from './sealed-process.ts'
@@ -19,6 +21,10 @@ try {
   }
 } finally {
   await world.close()
+  // A side that stops leaves its volumes to the next one.
+  for (const { mountPoint } of readMounts().toReversed()) {
+    if (mountPoint.startsWith(`${folder}/`)) unmountLazily(mountPoint)
+  }
   rmSync(folder, { recursive: true, force: true })
   process.disconnect()
 }

@@ -33,8 +33,9 @@ export async function measureSealed(
   order: SealedOrder,
   onAnswer: (answer: SealedAnswer) => void,
 ): Promise<void> {
-  const [file = '', ...args] = [...SEAL, process.execPath, PROGRAM, JSON.stringify(order)]
-  const child = spawn(file, args, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
+  const [unshare, ...words] = SEAL
+  const args = [...words, process.execPath, PROGRAM, JSON.stringify(order)]
+  const child = spawn(unshare, args, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
   const stop = (): void => {
     child.kill('SIGKILL')
   }

@@ -1,0 +1,70 @@
+import { Agent, type Dispatcher } from 'undici'
+
+export interface ApiClientOptions {
+  readonly url: string
+  readonly authority: Buffer
+  /** Left out: each call brings a token. */
+  readonly certificate?: { readonly cert: Buffer; readonly key: Buffer }
+  readonly connections: number
+}
+
+/**
+ * The API server's plain HTTPS, JSON both ways, over connections that are kept: what anybody would write who has
+ * no more than a few calls to make, and the least that Latchkey itself could do.
+ */
+export class ApiClient {
+  readonly #dispatcher: Dispatcher
+  readonly #origin: string
+
+  constructor({ url, authority, certificate, connections }: ApiClientOptions) {
+    this.#origin = url
+    this.#dispatcher = new Agent({
+      connections,
+      pipelining: 1,
+      connect: { ca: authority, ...certificate },
+    })
+  }
+
+  get(path: string, token?: string): Promise<unknown> {
+    return this.#send('GET', path, undefined, token)
+  }
+
+  post(path: string, body: object, token?: string): Promise<unknown> {
+    return this.#send('POST', path, body, token)
+  }
+
+  /** A merge patch. */
+  patch(path: string, body: object): Promise<unknown> {
+    return this.#send('PATCH', path, body, undefined)
+  }
+
+  delete(path: string): Promise<unknown> {
+    return this.#send('DELETE', path, { gracePeriodSeconds: 0 }, undefined)
+  }
+
+  close(): Promise<void> {
+    return this.#dispatcher.destroy()
+  }
+
+  async #send(
+    method: 'GET' | 'POST' | 'PATCH' | 'DELETE',
+    path: string,
+    body: object | undefined,
+    token: string | undefined,
+  ): Promise<unknown> {
+    const type = method === 'PATCH' ? 'application/merge-patch+json' : 'application/json'
+    const answer = await this.#dispatcher.request({
+      origin: this.#origin,
+      method,
+      path,
+      headers: {
+        ...(token !== undefined && { authorization: `Bearer ${token}` }),
+        ...(body !== undefined && { 'content-type': type }),
+      },
+      body: body === undefined ? null : JSON.stringify(body),
+    })
+    const text = await answer.body.text()
+    if (answer.statusCode >= 300) throw new Error(`${method} ${path}: ${answer.statusCode} ${text}`)
+    return text.startsWith('{') ? (JSON.parse(text) as unknown) : text
+  }
+}
