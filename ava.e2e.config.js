@@ -2,9 +2,10 @@ const round = process.env.LATCHKEY_E2E_STORIES
 
 const STORIES = 'test/e2e/stories/*.test.ts'
 /** Stories that neither kill nor replace anything, and so do not mind others at the same time. */
-const CALM = ['change', 'contract', 'delivery', 'freshness', 'metrics', 'refusals', 'vault'].map(
-  (name) => `test/e2e/stories/${name}.test.ts`,
-)
+const CALM = [
+  ...['change', 'contract', 'delivery', 'freshness', 'metrics', 'refusals'],
+  ...['vault', 'vault-renewal'],
+].map((name) => `test/e2e/stories/${name}.test.ts`)
 
 function storiesOf(round) {
   if (round === 'calm') return CALM

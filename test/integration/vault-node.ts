@@ -33,6 +33,10 @@ export interface VaultNodeOptions {
   readonly driver?: CsiDriver
   /** Whether Vault is spoken to in clear, and whether its authority is believed. Default: none, in clear. */
   readonly tls?: 'none' | 'by caFile' | 'by nobody'
+  /** Default: a Vault. */
+  readonly server?: 'vault' | 'openbao'
+  /** Of both the source and all that lies in it. */
+  readonly namespace?: string
 }
 
 /** Both sides over real sockets with a cluster in memory, and a Vault beside it that trusts its tokens. */
@@ -54,7 +58,7 @@ export class VaultNode {
   }
 
   static async start(t: ExecutionContext, options: VaultNodeOptions = {}): Promise<VaultNode> {
-    const { driver = DRIVER_FOR_VAULT, tls = 'none' } = options
+    const { driver = DRIVER_FOR_VAULT, tls = 'none', server = 'vault', namespace } = options
     const { authorityPem, identity } = await pki
     const folder = mkdtempSync('/tmp/lk-')
     const caFile = join(folder, 'vault-ca.pem')
@@ -66,6 +70,8 @@ export class VaultNode {
     const vault = await VaultDouble.start({
       clock: systemClock,
       checkJwt: (jwt) => checkClusterJwt(jwt, tokens),
+      server,
+      namespace,
       ...(tls === 'none' ? {} : { tls: identity }),
     })
     const config = {
@@ -74,7 +80,7 @@ export class VaultNode {
       sockets: { mount: join(folder, 'm/mount.sock') },
       http: { address: '127.0.0.1', port: 0 },
       refresh: { intervalMs: 300 },
-      sources: [sourceAt(vault.address, tls === 'by caFile' ? caFile : undefined)],
+      sources: [sourceAt(vault.address, tls === 'by caFile' ? caFile : undefined, namespace)],
     }
     const node = new VaultNode(cluster, vault, config)
     node.#furnish()
@@ -199,14 +205,18 @@ export class VaultNode {
   }
 }
 
-function sourceAt(address: string, caFile: string | undefined): VaultConfig {
+function sourceAt(
+  address: string,
+  caFile: string | undefined,
+  namespace: string | undefined,
+): VaultConfig {
   return {
     kind: 'vault',
     name: 'vault-prod',
     address,
     caFile,
     serverName: undefined,
-    namespace: undefined,
+    namespace,
     auth: { method: 'jwt', mount: 'jwt', role: 'shop', audience: 'vault' },
     limits: { concurrent: 16, perSecond: 50, timeoutMs: 10_000, maxBytes: 1024 * 1024 },
   }

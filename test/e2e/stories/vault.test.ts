@@ -324,6 +324,11 @@ nodeStory('the double of Vault answers as this one does, case by case', async (t
     { env, timeoutMs: 240_000 },
   )
   t.regex(stdout.toString(), /\d+ tests passed/)
-  t.notRegex(stdout.toString(), /skip/)
+  // Vault without Enterprise has no namespaces.
+  const skipped = stdout.toString().match(/\[skip\].*/g) ?? []
+  t.deepEqual(
+    skipped.filter((line) => !line.endsWith('(skipped: this server has none)')),
+    [],
+  )
   t.log(/\d+ tests passed/.exec(stdout.toString())?.[0])
 })
