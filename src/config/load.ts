@@ -7,7 +7,8 @@ import type { Words } from './schema.ts'
 import type { SourceWords } from './source-words.ts'
 
 /** A ConfigMap holds 1 MiB at most; this file is a page. */
-const MAX_FILE_BYTES = 256 * 1024
+/** What is longer is not looked at. */
+export const MAX_FILE_BYTES = 256 * 1024
 
 export interface ConfigOptions {
   /** Left out, every word has its default. */

@@ -1,3 +1,4 @@
+import { MAX_FILE_BYTES } from '../../../src/config/load.ts'
 import { parseConfig } from '../../../src/config/parse.ts'
 import type { Lane } from '../lane.ts'
 
@@ -32,6 +33,7 @@ export const configLane: Lane = {
     '<<: ',
   ],
   feed(input) {
+    if (input.length > MAX_FILE_BYTES) return 'refused'
     const { words, problems } = parseConfig(input.toString())
     if (words === undefined)
       return problems.length > 0 ? 'refused' : { grant: 'neither good nor bad' }
