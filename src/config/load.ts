@@ -6,8 +6,7 @@ import { parseConfig } from './parse.ts'
 import type { Words } from './schema.ts'
 import type { SourceWords } from './source-words.ts'
 
-/** A ConfigMap holds 1 MiB at most; this file is a page. */
-/** What is longer is not looked at. */
+/** What is longer is not looked at: a ConfigMap holds 1 MiB at most, and this file is a page. */
 export const MAX_FILE_BYTES = 256 * 1024
 
 export interface ConfigOptions {
