@@ -25,7 +25,7 @@ export interface Asked {
 const MAX_WORDS_CHARS = 512
 const VAULT_TOKEN = /\b(hv[sbr]|[sbr])\.[\w-]{20,}/g
 const DEAD_TOKEN = /\b(invalid|bad) token\b/
-const BARE_DENIAL = /^(1 error occurred:\s*\*?\s*)?permission denied$/
+const BARE_DENIAL = /^permission denied$/
 // The session went with its namespace. Where another of that name was made since, the server knows the name and
 // falls over the session's own: it names namespaces by an id. OpenBao does so to a session of Vault's as well.
 const NO_NAMESPACE = /\bnamespace not found\b/
