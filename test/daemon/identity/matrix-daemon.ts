@@ -31,6 +31,9 @@ import {
 } from './matrix-cluster.ts'
 import type { Asked, Grant } from './matrix-oracle.ts'
 
+/** Between two looks at one volume. */
+const TURN_MS = 500
+
 export type Outcome = { readonly grant: Grant } | { readonly refused: Reason }
 
 /**
@@ -38,6 +41,7 @@ export type Outcome = { readonly grant: Grant } | { readonly refused: Reason }
  * replaced by a note of the workload that it would fetch for; the API server by the facts of the cluster.
  */
 export class MatrixDaemon {
+  readonly sessions: Sessions
   readonly #facts = new Map<string, Pick<Asked, 'shortcoming'> & { readonly token: Token }>()
   readonly #clock = new FakeClock(NOW_SECONDS * 1000)
   readonly #budget = new ByteBudget({ namespaceBytes: 1e9, nodeBytes: 1e9 })
@@ -45,9 +49,12 @@ export class MatrixDaemon {
   readonly #stages: Stages
   /** TokenReviews asked for. */
   reviews = 0
+  /** For whom it would have fetched last. */
+  lastFetch: Grant | undefined
 
   constructor() {
     const clock = this.#clock
+    this.sessions = new Sessions(clock, this.#budget)
     this.#authenticator = createAuthenticator({
       kube: { reviewToken: (token, audiences) => Promise.resolve(this.#review(token, audiences)) },
       nodeName: THIS_NODE,
@@ -62,9 +69,12 @@ export class MatrixDaemon {
       askForPod: () => Promise.resolve('POD_UNKNOWN'),
       sources: new Map([['kubernetes', { name: 'kubernetes', audience: '' }]]),
       grammars: new Map([['kubernetes', KUBERNETES_GRAMMAR]]),
-      collect: (workload: Workload) => Promise.resolve(noteOf(workload)),
+      collect: (workload: Workload) => {
+        this.lastFetch = grantOf(workload)
+        return Promise.resolve(noteOf(this.lastFetch))
+      },
       feeds: { subscribe: () => () => undefined, nextLookAtMs: () => undefined },
-      sessions: new Sessions(clock, this.#budget),
+      sessions: this.sessions,
       budget: this.#budget,
       slots: new Limiter('mounts', 64, 64),
       clock,
@@ -75,7 +85,7 @@ export class MatrixDaemon {
 
   /** Asks whoever decides. Throws: what is no LatchkeyError. */
   async decide(asked: Asked): Promise<Outcome> {
-    this.#learn(asked)
+    this.learn(asked)
     try {
       const { volume } = parseOpen(openOf(asked))
       const workload = await this.#authenticator.authenticate(volume, new AbortController().signal)
@@ -87,7 +97,7 @@ export class MatrixDaemon {
 
   /** Opens a stream, and hangs up when it is served. Throws: what is no LatchkeyError. */
   async open(asked: Asked): Promise<Outcome> {
-    this.#learn(asked)
+    this.learn(asked)
     const shim = new OneWordShim({ open: openOf(asked) })
     try {
       await mount(shim, this.#stages)
@@ -97,7 +107,39 @@ export class MatrixDaemon {
     }
   }
 
-  #learn({ tokens, shortcoming }: Asked): void {
+  /** A stream that goes on. Answers how it ended. Throws: what is no LatchkeyError. */
+  async hold(shim: ShimStream): Promise<Reason | 'the end'> {
+    try {
+      await mount(shim, this.#stages)
+      return 'the end'
+    } catch (thrown) {
+      if (thrown instanceof LatchkeyError) return thrown.reason
+      throw thrown
+    }
+  }
+
+  /** Has a volume's sources asked, and answers for whom. Throws: why they were not. */
+  async fetchFor(volumeId: string): Promise<Grant | undefined> {
+    this.lastFetch = undefined
+    const refreshing = this.sessions.find(volumeId)?.refresh()
+    // It waits for its turn, by the clock.
+    const isOver = Promise.resolve(refreshing).then(
+      () => true,
+      () => true,
+    )
+    while (!(await Promise.race([isOver, this.pass(TURN_MS)]))) continue
+    await refreshing
+    return this.lastFetch
+  }
+
+  /** Lets time go by; false, so that it can race. */
+  async pass(ms: number): Promise<false> {
+    await this.#clock.advance(ms)
+    return false
+  }
+
+  /** Tells the API server what is true of the tokens. */
+  learn({ tokens, shortcoming }: Asked): void {
     for (const { token } of tokens) this.#facts.set(token.text, { token, shortcoming })
   }
 
@@ -148,8 +190,8 @@ function grantOf({ pod, serviceAccountUid, expiresAtMs, tokens }: Workload): Gra
   return { pod, serviceAccountUid, expiresAtMs, tokens: Object.fromEntries(texts) }
 }
 
-function noteOf(workload: Workload): Contents {
-  const data = new SecretBytes(Buffer.from(JSON.stringify(grantOf(workload))))
+function noteOf(grant: Grant): Contents {
+  const data = new SecretBytes(Buffer.from(JSON.stringify(grant)))
   const files = [{ path: 'who', data, mode: 0o444, ownerUid: 0 }]
   return {
     files,
@@ -163,19 +205,24 @@ function noteOf(workload: Workload): Contents {
   }
 }
 
-function openOf({ pod, targetPath, volumeId, tokens }: Asked): Open__Output {
+/** As the host side puts it. */
+export function openOf({ pod, targetPath, volumeId, tokens }: Asked): Open__Output {
   return {
     volumeId,
     targetPath,
     pod,
     attributes: { secret: 'db' },
-    // What the caller states beside a token is not believed.
-    tokens: tokens.map(({ audience, token }) => ({
-      audience,
-      token: Buffer.from(token.text),
-      expiresAtMs: (NOW_SECONDS + 3_600) * 1000,
-    })),
+    tokens: tokensOf(tokens),
     holdMs: 0,
     bookmark: Buffer.alloc(0),
   }
+}
+
+/** What a caller states beside a token is not believed. */
+export function tokensOf(tokens: Asked['tokens']): Open__Output['tokens'] {
+  return tokens.map(({ audience, token }) => ({
+    audience,
+    token: Buffer.from(token.text),
+    expiresAtMs: (NOW_SECONDS + 3_600) * 1000,
+  }))
 }

@@ -2,28 +2,24 @@ import { createHash } from 'node:crypto'
 import type { Chance } from '../../soak/chance.ts'
 import {
   ACCOUNTS,
-  API_SERVER_AUDIENCE,
-  FORMER_ACCOUNTS,
   KUBELET_ROOT,
-  NOW_SECONDS,
   OUR_AUDIENCE,
   PODS,
   SHORTCOMINGS,
   THIS_NODE,
   VOLUMES,
-  issue,
   uidOf,
   type ClusterPod,
-  type Token,
 } from './matrix-cluster.ts'
 import type { Asked } from './matrix-oracle.ts'
+import { SWAPS, drawTokens, tokenFor, tokenOf, type Labelled, type Swap } from './matrix-tokens.ts'
 
 interface Draft {
   readonly owner: ClusterPod
   pod: Asked['pod']
   targetPath: string
   volumeId: string
-  tokens: { audience: string; token: Token }[]
+  tokens: Labelled[]
   shortcoming: Asked['shortcoming']
 }
 
@@ -33,7 +29,7 @@ export interface DrawnRequest {
   readonly changes: readonly string[]
 }
 
-const ALIVE_HERE = PODS.filter(({ node, isGone }) => node === THIS_NODE && !isGone)
+export const ALIVE_HERE = PODS.filter(({ node, isGone }) => node === THIS_NODE && !isGone)
 const ODD_NAMES = [
   '',
   'API',
@@ -45,7 +41,6 @@ const ODD_NAMES = [
   '__proto__',
   'x'.repeat(254),
 ]
-const ODD_TEXTS = ['', 'x', 'a.b', '..', 'a.b.c.d', 'e30.e30.e30', 'a.W10.c', 'a.bnVsbA.c', 'a.!.c']
 
 export function pathOf(podUid: string, volume: string): string {
   return `${KUBELET_ROOT}/pods/${podUid}/volumes/kubernetes.io~csi/${volume}/mount`
@@ -58,16 +53,26 @@ export function handleOf(podUid: string, volume: string): string {
 /** A request that is mostly right: with none, one, two or three things changed. */
 export function drawRequest(chance: Chance): DrawnRequest {
   const owner = chance.isHit(0.9) ? chance.pick(ALIVE_HERE) : chance.pick(PODS)
-  const volume = chance.pick(VOLUMES)
+  return drawRequestOf(chance, owner, chance.pick(VOLUMES), CHANGE_NAMES)
+}
+
+/** The same of one volume, with no changes but these; `salt` makes tokens that are not those of other draws. */
+export function drawRequestOf(
+  chance: Chance,
+  owner: ClusterPod,
+  volume: string,
+  names: readonly string[],
+  salt = 0,
+): DrawnRequest {
   const draft: Draft = {
     owner,
     pod: claimOf(owner),
     targetPath: pathOf(owner.uid, volume),
     volumeId: handleOf(owner.uid, volume),
-    tokens: drawTokens(chance, owner),
+    tokens: drawTokens(chance, owner, salt),
     shortcoming: undefined,
   }
-  const changes = changesOf(chance)
+  const changes = changesOf(chance, names)
   for (const name of changes) CHANGES[name]?.(draft, chance)
   if (draft.shortcoming !== undefined) {
     // A better answer about the same token may still be good for a moment.
@@ -80,42 +85,15 @@ export function drawRequest(chance: Chance): DrawnRequest {
   return { asked: draft, changes }
 }
 
-function changesOf(chance: Chance): readonly string[] {
+function changesOf(chance: Chance, names: readonly string[]): readonly string[] {
+  if (names.length === 0) return []
   const count = Number(chance.weigh({ 0: 30, 1: 50, 2: 15, 3: 5 }))
-  return Array.from({ length: count }, () => chance.pick(CHANGE_NAMES))
-}
-
-/** As kubelet does: one for each audience of the CSIDriver, in no order of its own. */
-function drawTokens(chance: Chance, owner: ClusterPod): Draft['tokens'] {
-  const own = { audience: OUR_AUDIENCE, token: tokenOf(owner) }
-  const others = ['', 'vault', 'aws'].filter(() => chance.isHit(0.4))
-  const tokens = others.map((audience) => ({ audience, token: tokenFor(audience, owner) }))
-  tokens.splice(chance.between(0, tokens.length), 0, own)
-  return tokens
+  return Array.from({ length: count }, () => chance.pick(names))
 }
 
 function claimOf({ account, name, uid }: ClusterPod): Asked['pod'] {
   return { namespace: account.namespace, name, uid, serviceAccount: account.name }
 }
-
-function tokenOf(pod: ClusterPod, changes: Partial<Token> = {}): Token {
-  return issue({
-    pod,
-    account: pod.account,
-    audiences: [OUR_AUDIENCE],
-    fromSeconds: NOW_SECONDS - 60,
-    untilSeconds: NOW_SECONDS + 600,
-    isSigned: true,
-    ...changes,
-  })
-}
-
-function tokenFor(audience: string, pod: ClusterPod, changes: Partial<Token> = {}): Token {
-  return tokenOf(pod, { audiences: [audience === '' ? API_SERVER_AUDIENCE : audience], ...changes })
-}
-
-/** Puts another token in the place of ours, or adds one to the others. */
-type Swap = (pod: ClusterPod, audience: string, chance: Chance) => Token
 
 function ours(swap: Swap): Change {
   return (draft, chance) => {
@@ -132,63 +110,6 @@ function another(swap: Swap): Change {
     const token = swap(draft.owner, audience, chance)
     draft.tokens.splice(chance.between(0, draft.tokens.length), 0, { audience, token })
   }
-}
-
-/** The former account of the same name, deleted and made anew since. */
-function formerOf({ account }: ClusterPod): Token['account'] {
-  return FORMER_ACCOUNTS[ACCOUNTS.indexOf(account)] ?? account
-}
-
-const SWAPS: Readonly<Record<string, Swap>> = {
-  'of any pod': (_pod, audience, chance) => tokenFor(audience, chance.pick(PODS)),
-  'of another pod of the same account': (pod, audience) => tokenFor(audience, siblingOf(pod)),
-  'of the earlier pod of that name': (pod, audience) => tokenFor(audience, earlierOf(pod)),
-  'of a former account': (pod, audience) => tokenFor(audience, pod, { account: formerOf(pod) }),
-  // Only its recipient could tell that it is forged; here its words have to give it away.
-  'forged, of another namespace': (pod, audience) =>
-    tokenFor(audience, pod, {
-      account: { ...pod.account, namespace: pod.account.namespace === 'shop' ? 'bank' : 'shop' },
-      isSigned: false,
-    }),
-  'of another account': (pod, audience, chance) =>
-    tokenFor(audience, pod, { account: chance.pick(ACCOUNTS) }),
-  expired: (pod, audience) => tokenFor(audience, pod, { untilSeconds: NOW_SECONDS - 1 }),
-  'expired now': (pod, audience) => tokenFor(audience, pod, { untilSeconds: NOW_SECONDS }),
-  'not valid yet': (pod, audience) => tokenFor(audience, pod, { fromSeconds: NOW_SECONDS + 30 }),
-  forged: (pod, audience) => tokenFor(audience, pod, { isSigned: false }),
-  'for another audience': (pod, audience, chance) =>
-    tokenOf(pod, {
-      audiences: [chance.pick([API_SERVER_AUDIENCE, 'vault', 'aws', `${audience}x`, OUR_AUDIENCE])],
-    }),
-  'for no audience': (pod) => tokenOf(pod, { audiences: [] }),
-  'for several audiences': (pod, audience) =>
-    tokenOf(pod, { audiences: ['vault', audience === '' ? API_SERVER_AUDIENCE : audience] }),
-  'bound to nothing': (pod, audience) => mute(pod, audience, { 'kubernetes.io': undefined }),
-  'without an expiry': (pod, audience) => mute(pod, audience, { exp: undefined }),
-  'that is none': (pod, _audience, chance) => ({
-    ...tokenOf(pod, { isSigned: false }),
-    pod: undefined,
-    text: chance.pick(ODD_TEXTS),
-  }),
-  'that is too long': (pod, audience) => mute(pod, audience, { pad: 'x'.repeat(20_000) }),
-}
-
-/** A token that does not say what it must: of no pod, as far as anybody can tell. */
-function mute(pod: ClusterPod, audience: string, changes: Record<string, unknown>): Token {
-  const spoken = tokenFor(audience, pod)
-  return { ...issue(spoken, changes), pod: undefined, isSigned: false }
-}
-
-function siblingOf(pod: ClusterPod): ClusterPod {
-  const isSibling = (other: ClusterPod): boolean =>
-    other.account === pod.account && other.name !== pod.name && !other.isGone
-  return PODS.find(isSibling) ?? pod
-}
-
-function earlierOf(pod: ClusterPod): ClusterPod {
-  const isEarlier = (other: ClusterPod): boolean =>
-    other.account === pod.account && other.name === pod.name && other.isGone
-  return PODS.find(isEarlier) ?? pod
 }
 
 type Change = (draft: Draft, chance: Chance) => void
