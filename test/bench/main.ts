@@ -1,6 +1,6 @@
 import { writeFileSync } from 'node:fs'
 
-import { measureCluster } from './cluster-world.ts'
+import { measureCluster } from './worlds/cluster-world.ts'
 import { findSupplies, whySkipped } from './missing.ts'
 import { isChosen, parseOptions, USAGE, type BenchOptions } from './options.ts'
 import { describeMachine, formatMachine } from './output/machine.ts'
@@ -8,7 +8,7 @@ import { reportOf } from './output/report.ts'
 import { formatTable } from './output/table.ts'
 import type { Outcome } from './row.ts'
 import { CLUSTER_ROWS, ROWS, SEALED_ROWS } from './rows.ts'
-import { measureSealed } from './sealed-process.ts'
+import { measureSealed } from './worlds/sealed-process.ts'
 
 /*
  * `npm run bench -- --json FILE`: how fast Latchkey is, as ratios to what stands beside it in the same run. Exit 1

@@ -2,9 +2,9 @@ import { spawnSync } from 'node:child_process'
 
 import { ensureBinaries, type Binaries } from '../e2e/cluster/binaries.ts'
 import { ensurePackages, findProgram } from '../e2e/cluster/packages.ts'
-import { findCompiler } from './c-program.ts'
+import { findCompiler } from './c/program.ts'
 import type { Need } from './row.ts'
-import { SEAL } from './sealed-process.ts'
+import { SEAL } from './worlds/sealed-process.ts'
 
 /** What this machine lacks, and why; what it has is not in there. */
 export type Missing = ReadonlyMap<Need, string>

@@ -1,8 +1,12 @@
+import { createInterface } from 'node:readline'
+
 import { Agent, type Dispatcher } from 'undici'
 
 export interface ApiClientOptions {
   readonly url: string
-  readonly authority: Buffer
+  readonly authority?: Buffer
+  /** Left out: the URL's own address. */
+  readonly socketPath?: string
   /** Left out: each call brings a token. */
   readonly certificate?: { readonly cert: Buffer; readonly key: Buffer }
   readonly connections: number
@@ -16,12 +20,16 @@ export class ApiClient {
   readonly #dispatcher: Dispatcher
   readonly #origin: string
 
-  constructor({ url, authority, certificate, connections }: ApiClientOptions) {
+  constructor({ url, authority, socketPath, certificate, connections }: ApiClientOptions) {
     this.#origin = url
     this.#dispatcher = new Agent({
       connections,
       pipelining: 1,
-      connect: { ca: authority, ...certificate },
+      connect: {
+        ...(authority && { ca: authority }),
+        ...(socketPath !== undefined && { socketPath }),
+        ...certificate,
+      },
     })
   }
 
@@ -38,8 +46,28 @@ export class ApiClient {
     return this.#send('PATCH', path, body, undefined)
   }
 
-  delete(path: string): Promise<unknown> {
-    return this.#send('DELETE', path, { gracePeriodSeconds: 0 }, undefined)
+  delete(path: string, gracePeriodSeconds: number): Promise<unknown> {
+    return this.#send('DELETE', path, { gracePeriodSeconds }, undefined)
+  }
+
+  /** Tells of each object that a watch brings, until the signal is aborted. */
+  async watch(
+    path: string,
+    signal: AbortSignal,
+    onObject: (object: unknown) => void,
+  ): Promise<void> {
+    const answer = await this.#dispatcher.request({
+      origin: this.#origin,
+      method: 'GET',
+      path,
+      signal,
+    })
+    const lines = createInterface({ input: answer.body }).on('error', () => undefined)
+    // It ends by the signal, which comes as an error to both of them.
+    answer.body.on('error', () => undefined)
+    lines.on('line', (line) => {
+      onObject((JSON.parse(line) as { readonly object: unknown }).object)
+    })
   }
 
   close(): Promise<void> {

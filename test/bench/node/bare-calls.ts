@@ -1,6 +1,6 @@
 import { ApiClient } from './api-client.ts'
 import { NAMESPACE, type BenchPod } from './bench-objects.ts'
-import type { Cluster } from '../sealed-world.ts'
+import type { Cluster } from '../worlds/sealed-world.ts'
 
 /** The two HTTPS calls that no verified publish can do without, with nothing around them. */
 export class BareCalls {

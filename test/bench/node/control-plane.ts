@@ -18,7 +18,9 @@ const READY_WITHIN_MS = 90_000
 export interface AuditedRequest {
   readonly verb: string
   readonly userAgent?: string
-  readonly objectRef?: { readonly resource?: string; readonly subresource?: string }
+  /** When it came. */
+  readonly requestReceivedTimestamp: string
+  readonly objectRef?: { readonly resource?: string; readonly name?: string }
 }
 
 /** A real etcd and kube-apiserver, without kubelet or controllers: objects stay as they are made. */

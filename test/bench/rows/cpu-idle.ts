@@ -4,7 +4,7 @@ import { inBatches, type BenchPod } from '../node/bench-objects.ts'
 import type { LatchkeyNode } from '../node/latchkey-node.ts'
 import { cpuMsOf } from '../node/process-costs.ts'
 import type { Row } from '../row.ts'
-import type { SealedWorld } from '../sealed-world.ts'
+import type { SealedWorld } from '../worlds/sealed-world.ts'
 
 const VOLUMES = 110
 const PUBLISHES_AT_ONCE = 20

@@ -7,7 +7,7 @@ import type { LatchkeyNode } from '../node/latchkey-node.ts'
 import { findMemoryGroups, MemoryGroup } from '../node/memory-group.ts'
 import { memoryOf } from '../node/process-costs.ts'
 import type { Row } from '../row.ts'
-import type { SealedWorld } from '../sealed-world.ts'
+import type { SealedWorld } from '../worlds/sealed-world.ts'
 
 const USUAL = 110
 const PUBLISHES_AT_ONCE = 20

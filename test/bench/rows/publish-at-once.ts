@@ -2,7 +2,7 @@ import { interleave, timedMs } from '../figures/interleave.ts'
 import { median } from '../figures/spread.ts'
 import { BareCalls } from '../node/bare-calls.ts'
 import type { Row } from '../row.ts'
-import type { SealedWorld } from '../sealed-world.ts'
+import type { SealedWorld } from '../worlds/sealed-world.ts'
 
 const PODS = 100
 const CONNECTIONS = 16

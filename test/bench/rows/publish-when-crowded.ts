@@ -3,7 +3,7 @@ import { percentile } from '../figures/spread.ts'
 import { inBatches, type BenchPod } from '../node/bench-objects.ts'
 import type { LatchkeyNode } from '../node/latchkey-node.ts'
 import type { Row } from '../row.ts'
-import type { Cluster, SealedWorld } from '../sealed-world.ts'
+import type { Cluster, SealedWorld } from '../worlds/sealed-world.ts'
 
 const FEW = 10
 const WARM_UP = 30

@@ -2,7 +2,7 @@ import { timedMs } from '../figures/interleave.ts'
 import { median, percentile } from '../figures/spread.ts'
 import { inBatches } from '../node/bench-objects.ts'
 import type { Row } from '../row.ts'
-import type { SealedWorld } from '../sealed-world.ts'
+import type { SealedWorld } from '../worlds/sealed-world.ts'
 
 const VOLUMES = 100
 const WARM_UP = 3

@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process'
 import { interleave, timedMs } from '../figures/interleave.ts'
 import { median } from '../figures/spread.ts'
 import type { Row } from '../row.ts'
-import type { SealedWorld } from '../sealed-world.ts'
+import type { SealedWorld } from '../worlds/sealed-world.ts'
 
 export const start: Row<SealedWorld> = {
   name: 'start',

@@ -7,11 +7,11 @@ import { volumeIdOf } from '../../../src/core/volume-id.ts'
 import { TmpfsStore } from '../../../src/host/volume/tmpfs-store.ts'
 import type { Volume } from '../../../src/host/volume/volume-store.ts'
 import { probeKernel } from '../../../src/syscalls/kernel-features.ts'
-import { runTimed } from '../c-program.ts'
+import { runTimed } from '../c/program.ts'
 import { interleave } from '../figures/interleave.ts'
 import { median } from '../figures/spread.ts'
 import type { Row } from '../row.ts'
-import type { SealedWorld } from '../sealed-world.ts'
+import type { SealedWorld } from '../worlds/sealed-world.ts'
 
 const FILES = 4
 const FILE_BYTES = 1024

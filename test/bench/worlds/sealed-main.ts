@@ -1,9 +1,9 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 
-import { readMounts } from '../../src/host/volume/mountinfo.ts'
-import { unmountLazily } from '../../src/syscalls/mount-api.ts'
-import { measureRow } from './row.ts'
-import { SEALED_ROWS } from './rows.ts'
+import { readMounts } from '../../../src/host/volume/mountinfo.ts'
+import { unmountLazily } from '../../../src/syscalls/mount-api.ts'
+import { measureRow } from '../row.ts'
+import { SEALED_ROWS } from '../rows.ts'
 import type { SealedAnswer, SealedOrder } from './sealed-process.ts'
 import { SealedWorld } from './sealed-world.ts'
 

@@ -1,11 +1,11 @@
 import { chmodSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 
-import { compile } from './c-program.ts'
-import { BenchObjects } from './node/bench-objects.ts'
-import { startControlPlane, type ControlPlane } from './node/control-plane.ts'
-import { buildImage, type Image } from './node/image.ts'
-import { LatchkeyNode, type NodeOptions } from './node/latchkey-node.ts'
+import { compile } from '../c/program.ts'
+import { BenchObjects } from '../node/bench-objects.ts'
+import { startControlPlane, type ControlPlane } from '../node/control-plane.ts'
+import { buildImage, type Image } from '../node/image.ts'
+import { LatchkeyNode, type NodeOptions } from '../node/latchkey-node.ts'
 import type { SealedOrder } from './sealed-process.ts'
 
 /** A control plane, and the objects that pods need in it. */

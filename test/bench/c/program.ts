@@ -1,10 +1,8 @@
 import { execFileSync } from 'node:child_process'
 import { join } from 'node:path'
 
-import { run } from '../e2e/cluster/command.ts'
-import { findProgram } from '../e2e/cluster/packages.ts'
-
-const SOURCES = join(import.meta.dirname, 'c')
+import { run } from '../../e2e/cluster/command.ts'
+import { findProgram } from '../../e2e/cluster/packages.ts'
 
 /** Path of a C compiler; CC in the environment comes first. */
 export function findCompiler(): string | undefined {
@@ -18,7 +16,7 @@ export async function compile(name: string, folder: string): Promise<string> {
   const compiler = findCompiler()
   if (compiler === undefined) throw new Error('no C compiler')
   const program = join(folder, name)
-  await run([compiler, '-O2', '-Wall', '-o', program, join(SOURCES, `${name}.c`)])
+  await run([compiler, '-O2', '-Wall', '-o', program, join(import.meta.dirname, `${name}.c`)])
   return program
 }
 

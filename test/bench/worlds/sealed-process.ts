@@ -1,12 +1,13 @@
 import { spawn } from 'node:child_process'
 import { join } from 'node:path'
 
-import type { Binaries } from '../e2e/cluster/binaries.ts'
-import type { Outcome } from './row.ts'
+import type { Binaries } from '../../e2e/cluster/binaries.ts'
+import type { Outcome } from '../row.ts'
 
 /** The words before a command that give it namespaces of its own; all in them ends with their first process. */
-export const SEAL = [
-  ...['unshare', '--mount', '--net', '--pid', '--ipc', '--uts'],
+export const SEAL: readonly [string, ...string[]] = [
+  'unshare',
+  ...['--mount', '--net', '--pid', '--ipc', '--uts'],
   ...['--fork', '--kill-child', '--mount-proc', '--'],
 ]
 
