@@ -9,6 +9,8 @@ import type { Contents__Output } from '../wire/gen/latchkey/mount/v1/Contents.ts
 import type { File__Output } from '../wire/gen/latchkey/mount/v1/File.ts'
 
 const MAX_MODE = 0o777
+/** A message that is larger has been put together from several reads, in memory of its own. */
+const OWN_BYTES = 256 * 1024
 
 /** One generation of a volume's files, checked. */
 export interface Generation {
@@ -46,9 +48,18 @@ export function parseContents(contents: Contents__Output, maxVolumeBytes: number
   return { number: contents.generation, files, digest }
 }
 
-/** Zeroes the values of a message that has been dealt with; the files are views of the same bytes. */
+/**
+ * Zeroes the values of a message that has been dealt with; the files are views of the same bytes. A large message
+ * is freed with that: garbage of its size is collected late, and who waits for the next message of a stream may
+ * hold on to the last.
+ */
 export function wipeContents(contents: Contents__Output): void {
-  for (const file of contents.files) file.data.fill(0)
+  for (const { data } of contents.files) {
+    data.fill(0)
+    const { buffer } = data
+    // Smaller ones may lie in a piece of memory that others share: a read of a socket brings 64 KiB.
+    if (buffer instanceof ArrayBuffer && buffer.byteLength >= OWN_BYTES) buffer.transfer(0)
+  }
 }
 
 function parseFile(file: File__Output, index: number): VolumeFile {

@@ -4,6 +4,7 @@ import { loadSync, type Options } from '@grpc/proto-loader'
 import type { ProtoGrpcType as RegistrationProto } from './gen/api.ts'
 import type { ProtoGrpcType as CsiProto } from './gen/csi.ts'
 import type { ProtoGrpcType as MountProto } from './gen/mount.ts'
+import { wipeReadBytes } from './read-bytes.ts'
 
 /** Two folders up from here and from the bundle (dist/app/bin) alike. */
 export const PROTO_FOLDER = fileURLToPath(new URL('../../proto', import.meta.url))
@@ -30,5 +31,7 @@ export function loadMount(): MountProto['latchkey']['mount']['v1'] {
 }
 
 function load(file: string): unknown {
+  // Whoever speaks gRPC comes by here first.
+  wipeReadBytes()
   return loadPackageDefinition(loadSync(file, OPTIONS))
 }
