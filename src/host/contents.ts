@@ -54,11 +54,13 @@ export function parseContents(contents: Contents__Output, maxVolumeBytes: number
  * hold on to the last.
  */
 export function wipeContents(contents: Contents__Output): void {
+  for (const { data } of contents.files) data.fill(0)
   for (const { data } of contents.files) {
-    data.fill(0)
     const { buffer } = data
     // Smaller ones may lie in a piece of memory that others share: a read of a socket brings 64 KiB.
-    if (buffer instanceof ArrayBuffer && buffer.byteLength >= OWN_BYTES) buffer.transfer(0)
+    const isOwn = buffer instanceof ArrayBuffer && buffer.byteLength >= OWN_BYTES
+    // All files of a message lie in one.
+    if (isOwn && !buffer.detached) buffer.transfer(0)
   }
 }
 
