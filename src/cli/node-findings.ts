@@ -1,6 +1,7 @@
 import { release } from 'node:os'
 import type { Config } from '../config/config.ts'
 import { LatchkeyError } from '../core/errors.ts'
+import { COPIES, PROCESS_BYTES } from '../host/file-room.ts'
 import { parseMountinfo, type Mount } from '../host/volume/mountinfo.ts'
 import { refuseSwap } from '../syscalls/kernel-features.ts'
 import { failed, ok, skipped, warning, type Finding } from '../wire/finding.ts'
@@ -8,10 +9,6 @@ import type { NodeView } from './node-view.ts'
 
 const ROOT = 0
 const MIB = 1024 ** 2
-/** Seen: 43 MiB of a host side without volumes, and 50 MiB of a command such as this that runs beside it. */
-const BARE_BYTES = 96 * MIB
-/** An old generation, a new one, and the one on its way. */
-const COPIES = 3
 
 const USER = 'runs as root in the host container'
 const KERNEL = 'kernel keeps secrets in memory'
@@ -38,7 +35,7 @@ export async function judgeNode(node: NodeView, config: Config): Promise<readonl
     judgeKernel(node, config.volumes.allowSwap),
     judgeFolder(node, config.kubelet.root),
     judgeRegistry(node, config.kubelet.root),
-    judgeMemory(node, config.limits.nodeBytes),
+    judgeMemory(node, config.limits),
     await judgeCgroups(node),
   ]
 }
@@ -104,13 +101,13 @@ function judgeRegistry(node: NodeView, kubeletRoot: string): Finding {
       )
 }
 
-function judgeMemory(node: NodeView, nodeBytes: number): Finding {
+function judgeMemory(node: NodeView, { nodeBytes, tmpfsBytes = 0 }: Config['limits']): Finding {
   const memory = node.readMemory()
   if (memory === undefined) return skipped(MEMORY, 'the cgroup of this container cannot be read')
   const { limitBytes, usedBytes } = memory
   const used = `${Math.ceil(usedBytes / MIB)} MiB used`
   if (limitBytes === undefined) return ok(MEMORY, `${used}, no limit`)
-  const neededBytes = COPIES * nodeBytes + BARE_BYTES
+  const neededBytes = PROCESS_BYTES + Math.max(COPIES * nodeBytes, tmpfsBytes)
   const detail = `${used} of ${Math.floor(limitBytes / MIB)} MiB, limits.nodeBytes is ${Math.ceil(nodeBytes / MIB)} MiB`
   if (limitBytes >= neededBytes) return ok(MEMORY, detail)
   const fix = `raise the memory limit of the container host to ${Math.ceil(neededBytes / MIB)}Mi, or lower limits.nodeBytes`

@@ -27,6 +27,8 @@ export interface Config {
   readonly limits: {
     readonly namespaceBytes: number
     readonly nodeBytes: number
+    /** Of the host side; undefined: as its container's memory limit allows. */
+    readonly tmpfsBytes?: number | undefined
     readonly concurrentPublishes: number
     readonly waitingPublishes: number
     /** Kept in memory for items that are served while their source is away. */

@@ -78,9 +78,14 @@ export const sections = {
         .prefault('32MiB'),
       nodeBytes: bytes('4KiB', '64GiB')
         .describe(
-          'Files of all volumes on this node. They are memory of the host container: its memory limit has to lie above this, at up to three times as much while files change.',
+          'Files of all volumes on this node. They are memory of the host container: its memory limit has to be 192MiB and twice as much.',
         )
         .prefault('64MiB'),
+      tmpfsBytes: bytes('4KiB', '128GiB')
+        .describe(
+          "What files really take of the host container's memory, old ones that still lie there included: no page is written beyond it, whatever the daemon says. One namespace gets four of five that others leave. Left out, it is the container's memory limit less 192MiB for the process, and without a limit twice `nodeBytes`.",
+        )
+        .optional(),
       concurrentPublishes: wholeNumber(1, 4096)
         .describe('Volumes that cost the API server or a source something at the same time.')
         .prefault(64),

@@ -1,15 +1,18 @@
 import type { Clock } from '../core/clock.ts'
 import { LatchkeyError } from '../core/errors.ts'
+import { memoryOf } from '../core/file-memory.ts'
 import type { HostMetrics } from '../observability/host-metrics.ts'
 import type { Logger } from '../observability/log.ts'
 import type { Contents__Output } from '../wire/gen/latchkey/mount/v1/Contents.ts'
 import { parseContents, wipeContents, type Generation } from './contents.ts'
+import type { FileRoom } from './file-room.ts'
 import type { Volume, VolumeStore } from './volume/volume-store.ts'
 
 export interface GenerationParts {
   readonly store: VolumeStore
   readonly clock: Clock
   readonly metrics: HostMetrics
+  readonly fileRoom: FileRoom
   /** How long an old generation stays for readers that are on their way to it by path. */
   readonly lingerMs: number
 }
@@ -17,20 +20,33 @@ export interface GenerationParts {
 /** What one volume shows: puts generations in place, one after the other, until it is frozen. */
 export class Generations {
   readonly #volume: Volume
+  readonly #namespace: () => string
   readonly #parts: GenerationParts
   readonly #log: Logger
   #digest: Buffer | undefined
   #cancelPrune: (() => void) | undefined
   #frozen = false
 
-  /** `digest`: of what is mounted already, undefined for a volume that is not there yet. */
-  constructor(volume: Volume, digest: Buffer | undefined, parts: GenerationParts, log: Logger) {
+  /**
+   * `digest`: of what is mounted already, undefined for a volume that is not there yet. `namespace`: of the
+   * volume's pod; '' for as long as that is not known, after an adoption.
+   */
+  constructor(
+    volume: Volume,
+    digest: Buffer | undefined,
+    namespace: () => string,
+    parts: GenerationParts,
+    log: Logger,
+  ) {
     this.#volume = volume
+    this.#namespace = namespace
     this.#digest = digest
     this.#parts = parts
     this.#log = log
+    if (digest === undefined) return
+    this.recount()
     // What an earlier process swapped out last may lie there still.
-    if (digest !== undefined) this.#pruneAfterLinger()
+    this.#pruneAfterLinger()
   }
 
   /** Of what the pod sees; undefined while nothing is mounted. */
@@ -42,7 +58,7 @@ export class Generations {
    * Makes this the generation that the pod sees; equal contents are left as they lie, so that watchers
    * do not fire for nothing.
    *
-   * Throws: VolumeIo, with the former generation still in place.
+   * Throws: Overloaded · VolumeIo; with the former generation still in place.
    */
   apply(generation: Generation): void {
     if (this.#frozen) throw new LatchkeyError('OperationPending', 'the volume is being taken away')
@@ -64,6 +80,17 @@ export class Generations {
     }
   }
 
+  /** Counts anew what the volume takes, and for whom. */
+  recount(): void {
+    const { store, fileRoom } = this.#parts
+    try {
+      fileRoom.set(this.#volume.volumeId, this.#namespace(), store.memoryOf(this.#volume))
+    } catch (thrown) {
+      // It counts as before; whoever took the mount away has taken its pages along.
+      this.#log.debug({ err: LatchkeyError.from(thrown) }, 'memory of the volume not known')
+    }
+  }
+
   /** From here on nothing is written any more. */
   freeze(): void {
     this.#frozen = true
@@ -71,9 +98,11 @@ export class Generations {
   }
 
   #create(generation: Generation): void {
+    this.#parts.fileRoom.check(this.#namespace(), memoryOf(generation.files))
     const done = this.#parts.metrics.startStage('build')
     this.#parts.store.create(this.#volume, generation.files)
     done()
+    this.recount()
   }
 
   #swap(generation: Generation): void {
@@ -82,10 +111,13 @@ export class Generations {
     if (this.#cancelPrune !== undefined) this.#prune()
     const done = this.#parts.metrics.startStage('swap')
     try {
+      this.#parts.fileRoom.check(this.#namespace(), memoryOf(generation.files))
       this.#parts.store.swap(this.#volume, generation.files)
     } catch (thrown) {
       this.#parts.metrics.countSwap('failed')
       throw thrown
+    } finally {
+      this.recount()
     }
     done()
     this.#parts.metrics.countSwap('ok')
@@ -107,5 +139,6 @@ export class Generations {
       // The pod has its new files; the old ones are tried again with the next swap.
       this.#log.warn({ err: LatchkeyError.from(thrown) }, 'old generation could not be removed')
     }
+    this.recount()
   }
 }

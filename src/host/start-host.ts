@@ -1,5 +1,6 @@
 import type { Clock } from '../core/clock.ts'
 import type { Config } from '../config/config.ts'
+import { readCgroupMemory } from '../observability/cgroup-memory.ts'
 import { createHostMetrics, type HostMetrics } from '../observability/host-metrics.ts'
 import type { Logger } from '../observability/log.ts'
 import type { ShimReport } from '../wire/gen/latchkey/mount/v1/ShimReport.ts'
@@ -7,6 +8,7 @@ import { createMountClient } from '../wire/mount-client.ts'
 import { peerUid } from '../wire/peer.ts'
 import { vettedCredentials } from '../wire/vetted-socket.ts'
 import { CsiServer, type RegistrationState } from './csi/csi-server.ts'
+import { fileBytesWithin } from './file-room.ts'
 import { countHeld, describeHeld } from './held-volumes.ts'
 import { Reporter } from './reporter.ts'
 import { isRecordGone } from './sweep/kubelet-record.ts'
@@ -53,6 +55,7 @@ export async function startHost(options: HostOptions): Promise<RunningHost> {
     },
   })
   const client = createMountClient(mount, vetted)
+  const { nodeBytes, tmpfsBytes } = config.limits
   const volumes = new Volumes({
     store,
     link: client,
@@ -61,6 +64,7 @@ export async function startHost(options: HostOptions): Promise<RunningHost> {
     metrics,
     maxVolumeBytes: config.volumes.maxBytes,
     lingerMs: config.volumes.oldGenerationLingerMs,
+    maxFileBytes: tmpfsBytes ?? fileBytesWithin(readCgroupMemory(), nodeBytes),
     maxPublishes: config.limits.concurrentPublishes + config.limits.waitingPublishes,
   })
   volumes.adopt()
@@ -138,6 +142,7 @@ async function report(
   const keepers = volumes.keepers()
   const strays = volumes.unreadableStrays()
   metrics.setVolumes(countHeld(keepers, sweeper.findings, strays))
+  metrics.setFileMemory(volumes.fileMemory)
   return {
     version,
     registered: isRegistered,

@@ -72,7 +72,7 @@ export class VolumeKeeper {
     const namespace = (): string => this.#held.request?.pod.namespace ?? ''
     this.#bookmark = new HeldBookmark(parts.bookmarkRoom, namespace)
     this.#log = parts.log.child({ volumeId: volume.volumeId })
-    this.#generations = new Generations(volume, digest, parts, this.#log)
+    this.#generations = new Generations(volume, digest, namespace, parts, this.#log)
     this.#pause = new Pause(parts.clock)
   }
 
@@ -127,7 +127,9 @@ export class VolumeKeeper {
    */
   renew(request: VolumeRequest): void {
     this.attendance.noteVisit()
+    const isNamed = this.#held.request !== undefined
     this.#held.renew(request)
+    if (!isNamed) this.#generations.recount()
     if (this.#stream === undefined) this.#pause.wake()
     else this.#tellTokens(this.#stream)
   }

@@ -6,6 +6,7 @@ import { MAX_HOLD_MS } from '../wire/limits.ts'
 import { Admission } from './admission.ts'
 import { BookmarkRoom } from './bookmark-room.ts'
 import { Farewells } from './farewells.ts'
+import { FileRoom } from './file-room.ts'
 import { RecentRefusals } from './recent-refusals.ts'
 import { isSameVolume, refuseConflict } from './same-volume.ts'
 import { UnreadableStrays, type UnreadableStray } from './unreadable-strays.ts'
@@ -16,7 +17,9 @@ import type { Volume, VolumeRef, VolumeStats } from './volume/volume-store.ts'
 const PUBLISH_TIMEOUT_MS = 55_000
 const MAX_WAITING_PER_VOLUME = 8
 
-export interface VolumesOptions extends Omit<KeeperParts, 'bookmarkRoom'> {
+export interface VolumesOptions extends Omit<KeeperParts, 'bookmarkRoom' | 'fileRoom'> {
+  /** Memory for the files of all volumes. */
+  readonly maxFileBytes: number
   /** First publishes under way at once. */
   readonly maxPublishes: number
 }
@@ -37,9 +40,10 @@ export class Volumes {
   readonly #admission: Admission
   readonly #stopping = new AbortController()
 
-  constructor({ maxPublishes, ...parts }: VolumesOptions) {
+  constructor({ maxPublishes, maxFileBytes, ...parts }: VolumesOptions) {
     this.#admission = new Admission(maxPublishes)
-    this.#parts = { ...parts, bookmarkRoom: new BookmarkRoom() }
+    const fileRoom = new FileRoom(maxFileBytes)
+    this.#parts = { ...parts, fileRoom, bookmarkRoom: new BookmarkRoom() }
     this.#farewells = new Farewells(parts)
     this.#refusals = new RecentRefusals(parts.clock)
   }
@@ -159,6 +163,12 @@ export class Volumes {
     return this.#parts.store.stats(volume)
   }
 
+  /** Memory that the files of all volumes take, and may take. */
+  get fileMemory(): { readonly bytes: number; readonly mostBytes: number } {
+    const { bytes, mostBytes } = this.#parts.fileRoom
+    return { bytes, mostBytes }
+  }
+
   /** Volumes by state, for metrics and the report. */
   count(): { readonly mounted: number; readonly pending: number; readonly connected: number } {
     const keepers = this.keepers()
@@ -246,6 +256,7 @@ export class Volumes {
   #remove(volume: VolumeRef): void {
     const done = this.#parts.metrics.startStage('remove')
     this.#parts.store.remove(volume)
+    this.#parts.fileRoom.release(volume.volumeId)
     done()
   }
 

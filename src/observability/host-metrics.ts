@@ -34,6 +34,7 @@ export interface HostMetrics {
   readonly countAdopted: () => void
   readonly countSwept: (witness: Witness) => void
   readonly setWaitingFarewells: (count: number) => void
+  readonly setFileMemory: (memory: { readonly bytes: number; readonly mostBytes: number }) => void
   readonly countFarewell: (outcome: FarewellOutcome) => void
   readonly setRegistered: (isRegistered: boolean) => void
   readonly setVolumes: (counts: VolumeCounts) => void
@@ -105,6 +106,7 @@ export function createHostMetrics({ version }: HostMetricsOptions): HostMetrics 
       swept.inc({ witness })
     },
     ...watchFarewells(registry),
+    ...gaugeFileMemory(registry),
     setRegistered: (isRegistered) => {
       registered.set(isRegistered ? 1 : 0)
     },
@@ -136,6 +138,26 @@ function watchFarewells(
     },
     countFarewell: (outcome) => {
       farewells.inc({ outcome })
+    },
+  }
+}
+
+function gaugeFileMemory(registry: Registry): Pick<HostMetrics, 'setFileMemory'> {
+  const registers = [registry]
+  const bytes = new Gauge({
+    name: 'latchkey_host_file_memory_bytes',
+    help: 'Memory of the host container that the files of all volumes take, old ones that still lie there included.',
+    registers,
+  })
+  const most = new Gauge({
+    name: 'latchkey_host_file_memory_max_bytes',
+    help: 'What they may take: limits.tmpfsBytes, or what follows from the memory limit of the container. Beyond it publishes and changes are refused as Overloaded.',
+    registers,
+  })
+  return {
+    setFileMemory: (memory) => {
+      bytes.set(memory.bytes)
+      most.set(memory.mostBytes)
     },
   }
 }

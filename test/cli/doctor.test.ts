@@ -233,7 +233,7 @@ finds(
   'doctor warns of a memory limit under which changing files do not fit',
   { readMemory: () => ({ usedBytes: MIB, limitBytes: 200 * MIB }) },
   MEMORY,
-  [/^warning .*1 MiB used of 200 MiB, limits\.nodeBytes is 64 MiB$/, /fix: raise .* to 288Mi, or/],
+  [/^warning .*1 MiB used of 200 MiB, limits\.nodeBytes is 64 MiB$/, /fix: raise .* to 320Mi, or/],
 )
 finds(
   'doctor fails a memory limit under which files do not fit at all',

@@ -30,7 +30,7 @@ test('every word can be said, and is taken over', (t) => {
     kubelet: { root: /data/kubelet }
     sockets: { mount: /run/example/mount.sock }
     volumes: { maxBytes: 1MiB, allowSwap: true, selinuxContext: "system_u:object_r:container_file_t:s0:c1,c2", oldGenerationLinger: 500ms, endedGrace: 90s }
-    limits: { namespaceBytes: 8MiB, nodeBytes: 16MiB, concurrentPublishes: 1, waitingPublishes: 0, lastValuesBytes: 0B, connections: 8 }
+    limits: { namespaceBytes: 8MiB, nodeBytes: 16MiB, tmpfsBytes: 32MiB, concurrentPublishes: 1, waitingPublishes: 0, lastValuesBytes: 0B, connections: 8 }
     refresh: { interval: 1h30m }
     events: { enabled: true, staleAfter: 10m }
     kubernetes: { kubeconfig: /etc/kubeconfig, timeout: 5s }
@@ -62,6 +62,7 @@ test('every word can be said, and is taken over', (t) => {
     limits: {
       namespaceBytes: 8_388_608,
       nodeBytes: 16_777_216,
+      tmpfsBytes: 33_554_432,
       concurrentPublishes: 1,
       waitingPublishes: 0,
       lastValuesBytes: 0,
@@ -142,6 +143,7 @@ for (const [field, values] of Object.entries({
   'volumes.endedGrace': ['60', '9s', '61m'],
   'limits.namespaceBytes': ['0B', '17GiB'],
   'limits.nodeBytes': ['65GiB', 'lots'],
+  'limits.tmpfsBytes': ['129GiB', '1'],
   'limits.concurrentPublishes': ['0', '1.5', '"64"', '.inf', '1e99'],
   'limits.waitingPublishes': ['-1'],
   'limits.lastValuesBytes': ['8', '2GiB', '-1B'],

@@ -61,7 +61,7 @@ test('the image is the built files upon Node: not root, no package manager, no s
   t.deepEqual(of('FROM'), ['${BASE}'])
   // Lists of words are started by the runtime itself, text by a shell.
   t.deepEqual(of('ENTRYPOINT'), [
-    '["node", "--disable-sigusr1", "/opt/latchkey/app/bin/latchkey.js"]',
+    '["node", "--disable-sigusr1", "--max-semi-space-size=4", "/opt/latchkey/app/bin/latchkey.js"]',
   ])
   t.deepEqual(of('CMD'), ['["--help"]'])
   t.deepEqual(of('ENV'), ['NODE_ENV=production', 'GLIBC_TUNABLES=glibc.malloc.tcache_count=0'])

@@ -28,6 +28,7 @@ export class BookmarkWorld {
       maxPublishes: 512,
       maxVolumeBytes: 1024,
       lingerMs: 2_000,
+      maxFileBytes: 2 ** 30,
     })
     t.teardown(() => {
       this.volumes.stop()

@@ -62,6 +62,7 @@ async function published(t: ExecutionContext) {
     maxPublishes: 512,
     maxVolumeBytes: 1024,
     lingerMs: 2_000,
+    maxFileBytes: 2 ** 30,
   })
   t.teardown(() => {
     volumes.stop()

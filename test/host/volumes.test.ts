@@ -31,6 +31,7 @@ function world(t: ExecutionContext, store = new MemoryStore()): World {
     maxPublishes: 512,
     maxVolumeBytes: 1024,
     lingerMs: LINGER_MS,
+    maxFileBytes: 2 ** 30,
   })
   t.teardown(() => {
     volumes.stop()

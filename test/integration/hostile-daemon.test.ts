@@ -99,6 +99,7 @@ async function startWorld(t: ExecutionContext) {
     maxPublishes: 512,
     maxVolumeBytes: MAX_VOLUME_BYTES,
     lingerMs: 0,
+    maxFileBytes: 2 ** 30,
   })
   t.teardown(() => {
     volumes.stop()

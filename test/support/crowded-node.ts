@@ -57,6 +57,7 @@ export async function startCrowdedHost(
     maxPublishes: 512,
     maxVolumeBytes: MAX_VOLUME_BYTES,
     lingerMs: 2_000,
+    maxFileBytes: 2 ** 30,
   })
   mkdirSync(`${kubeletRoot}/plugins_registry`)
   const server = await CsiServer.start({
@@ -80,7 +81,10 @@ export async function startCrowdedHost(
   }
 }
 
-export function createCaller(kubeletRoot: string): Caller {
+export function createCaller(
+  kubeletRoot: string,
+  namespaceOf: (index: number) => string = () => 'shop',
+): Caller {
   const client = new CsiClient(systemClock)
   const call = {
     socketPath: csiSocketPath(kubeletRoot, DRIVER),
@@ -93,7 +97,7 @@ export function createCaller(kubeletRoot: string): Caller {
     async publish(index) {
       const ref = volume(index)
       mkdirSync(dirname(ref.targetPath), { recursive: true, mode: 0o750 })
-      succeed(await client.publish(call, publishRequest(ref, index)))
+      succeed(await client.publish(call, publishRequest(ref, index, namespaceOf(index))))
     },
     async unpublish(index) {
       succeed(await client.unpublish(call, volume(index)))
@@ -121,7 +125,7 @@ function volumeOf(kubeletRoot: string, index: number): VolumeRef {
   return { volumeId: volumeIdOf(uid, 'db'), targetPath }
 }
 
-function publishRequest({ volumeId, targetPath }: VolumeRef, index: number) {
+function publishRequest({ volumeId, targetPath }: VolumeRef, index: number, namespace: string) {
   const tokens = {
     latchkey: { token: 'aGVhZA.Ym9keQ.c2ln', expirationTimestamp: '2999-01-01T00:00:00Z' },
   }
@@ -137,7 +141,7 @@ function publishRequest({ volumeId, targetPath }: VolumeRef, index: number) {
     volumeContext: {
       secret: Buffer.from('db'),
       'csi.storage.k8s.io/pod.name': Buffer.from(`api-${index}`),
-      'csi.storage.k8s.io/pod.namespace': Buffer.from('shop'),
+      'csi.storage.k8s.io/pod.namespace': Buffer.from(namespace),
       'csi.storage.k8s.io/pod.uid': Buffer.from(podUidOf(index)),
       'csi.storage.k8s.io/serviceAccount.name': Buffer.from('api'),
       'csi.storage.k8s.io/ephemeral': Buffer.from('true'),

@@ -3,6 +3,8 @@ import { LatchkeyError } from '../../src/core/errors.ts'
 import type { VolumeFile } from '../../src/core/types.ts'
 import type { Volume, VolumeStats, VolumeStore } from '../../src/host/volume/volume-store.ts'
 
+const PAGE_BYTES = 4096
+
 interface Stored {
   readonly volume: Volume
   readonly digest: Buffer
@@ -47,6 +49,11 @@ export class MemoryStore implements VolumeStore {
 
   digest(volume: Volume): Buffer {
     return this.#stored(volume.volumeId).digest
+  }
+
+  memoryOf(volume: Volume): number {
+    const texts = [...this.#stored(volume.volumeId).files.values()]
+    return texts.reduce((sum, text) => sum + Math.ceil(text.length / PAGE_BYTES) * PAGE_BYTES, 0)
   }
 
   stats(): VolumeStats {

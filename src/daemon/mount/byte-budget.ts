@@ -1,9 +1,5 @@
 import { LatchkeyError } from '../../core/errors.ts'
 import { Shares } from '../../core/shares.ts'
-import type { VolumeFile } from '../../core/types.ts'
-
-const PAGE_BYTES = 4096
-const INODE_BYTES = 2048
 
 export interface ByteLimits {
   readonly namespaceBytes: number
@@ -61,13 +57,4 @@ export class ByteBudget {
   get totalBytes(): number {
     return this.#shares.total
   }
-}
-
-/** Files take whole pages of a tmpfs, and some more for their inodes and names. */
-export function memoryOf(files: readonly VolumeFile[]): number {
-  return files.reduce(
-    (sum, { data }) =>
-      sum + Math.max(1, Math.ceil(data.length / PAGE_BYTES)) * PAGE_BYTES + INODE_BYTES,
-    0,
-  )
 }

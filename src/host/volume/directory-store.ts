@@ -106,6 +106,10 @@ export class DirectoryStore implements VolumeStore {
     return this.#withVolume('reading the volume', volume, (fd) => digestOf(pathIn(fd)))
   }
 
+  memoryOf(): number {
+    return 0
+  }
+
   stats(volume: VolumeRef): VolumeStats {
     return this.#withVolume('reading the volume', volume, (fd) => readStats(pathIn(fd)))
   }

@@ -27,6 +27,8 @@ export interface TmpfsStoreOptions {
 }
 
 const SETGID = 0o2000
+/** With its name; a file system of 64 bits has somewhat less. */
+const INODE_BYTES = 1024
 
 /** Volumes as tmpfs mounts, one each, at kubelet's targets. */
 export class TmpfsStore implements VolumeStore {
@@ -111,6 +113,11 @@ export class TmpfsStore implements VolumeStore {
 
   digest(volume: Volume): Buffer {
     return this.#read(volume, (root) => digestOf(root))
+  }
+
+  memoryOf(volume: Volume): number {
+    const { bytes, inodes } = this.stats(volume)
+    return bytes.used + inodes.used * INODE_BYTES
   }
 
   stats(volume: VolumeRef): VolumeStats {

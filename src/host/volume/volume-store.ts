@@ -53,6 +53,9 @@ export interface VolumeStore {
   /** contentsDigest of what the pod sees now, read back from the volume. */
   digest(volume: Volume): Buffer
 
+  /** Bytes of this container's memory that the volume takes, every generation of it; 0 for one on a disk. */
+  memoryOf(volume: Volume): number
+
   /** Space and inodes of the volume, in the units of statfs(2): bytes and counts. */
   stats(volume: VolumeRef): VolumeStats
 }

@@ -77,6 +77,7 @@ export class SweepWorld {
       maxPublishes: 512,
       maxVolumeBytes: 1024,
       lingerMs: 2_000,
+      maxFileBytes: 2 ** 30,
     })
     this.sweeper = new Sweeper({
       volumes: this.volumes,

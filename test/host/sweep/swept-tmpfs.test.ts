@@ -44,6 +44,7 @@ async function mounted(t: ExecutionContext) {
     maxPublishes: 512,
     maxVolumeBytes: 65_536,
     lingerMs: 0,
+    maxFileBytes: 2 ** 30,
   })
   const sweeper = new Sweeper({
     ...common,

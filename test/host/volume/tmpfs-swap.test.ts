@@ -151,3 +151,27 @@ mountTest('readers see one whole generation or another while swaps go on', async
   t.true(seen.length > 1)
   for (const kinds of seen) t.regex(kinds, /^(5000:[ab]|5000:a\+5000:a|5000:b\+5000:b)$/)
 })
+
+mountTest(
+  'what a volume takes of memory counts old generations, as long as they lie there',
+  (t) => {
+    const { store, volume } = tmpfsWorld(t)
+    const big = (text: string): VolumeFile[] => [fileOf('big', Buffer.alloc(MIB, text))]
+    const near = (bytes: number, expected: number): void => {
+      t.true(bytes >= expected && bytes < expected + 64 * 1024, `${bytes} bytes`)
+    }
+    store.create(volume, big('1'))
+    near(store.memoryOf(volume), MIB)
+    store.swap(volume, big('2'))
+    near(store.memoryOf(volume), 2 * MIB)
+    const held = openSync(`${volume.targetPath}/big`, 'r')
+    store.prune(volume)
+    near(store.memoryOf(volume), MIB)
+    // Who has an old file open keeps its pages.
+    store.swap(volume, big('3'))
+    store.prune(volume)
+    near(store.memoryOf(volume), 2 * MIB)
+    closeSync(held)
+    near(store.memoryOf(volume), MIB)
+  },
+)

@@ -1,6 +1,7 @@
 import type { ExecutionContext } from 'ava'
 import { contentsDigest } from '../../../src/core/contents-digest.ts'
 import type { VolumeFile } from '../../../src/core/types.ts'
+import { FileRoom } from '../../../src/host/file-room.ts'
 import { Generations } from '../../../src/host/generations.ts'
 import { createHostMetrics } from '../../../src/observability/host-metrics.ts'
 import { createLogger } from '../../../src/observability/log.ts'
@@ -17,8 +18,9 @@ async function watchedVolume(t: ExecutionContext) {
   const clock = new FakeClock()
   const metrics = createHostMetrics({ version: 'test' })
   const log = createLogger({ level: 'silent', side: 'host' })
-  const parts = { store, clock, metrics, lingerMs: LINGER_MS }
-  const generations = new Generations(volume, undefined, parts, log)
+  const fileRoom = new FileRoom(2 ** 30)
+  const parts = { store, clock, metrics, fileRoom, lingerMs: LINGER_MS }
+  const generations = new Generations(volume, undefined, () => 'shop', parts, log)
   let number = 0
   const apply = (files: readonly VolumeFile[]): void => {
     number += 1
