@@ -83,6 +83,7 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
   const events = config.events.enabled ? createEvents(options, metrics) : undefined
   const stages: Stages = {
     authenticate: authenticate(options, metrics, audiences),
+    audience: config.audience,
     askForPod: createWitness({ kube, audience: config.audience, clock, timeoutMs }),
     sources: sources.byName,
     grammars: sources.grammars,

@@ -1,4 +1,6 @@
 import type { Workload } from '../identity/workload.ts'
+import type { Item } from '../sources/item.ts'
+import type { Stages } from './stages.ts'
 
 /** A pod's tokens, newest and last but one: a fetch that was in line when they were replaced may still ask with the older. */
 export class Credentials {
@@ -23,6 +25,22 @@ export class Credentials {
   wipe(): void {
     for (const workload of [this.#workload, this.#retired]) wipeTokens(workload)
   }
+}
+
+/**
+ * Leaves a workload the token that proves its pod and those that its items' sources are asked with. kubelet brings
+ * all that the CSIDriver names for every volume; whoever had the others could act as the pod, at the API server or
+ * at a source, for a volume that asks nothing there. They are zeroed.
+ */
+export function keepNeeded(
+  workload: Workload,
+  items: readonly Item[],
+  { audience, sources }: Pick<Stages, 'audience' | 'sources'>,
+): Workload {
+  const needed = new Set([audience, ...items.map(({ from }) => sources.get(from)?.audience)])
+  const tokens = [...workload.tokens]
+  for (const [of, { token }] of tokens) if (!needed.has(of)) token.wipe()
+  return { ...workload, tokens: new Map(tokens.filter(([of]) => needed.has(of))) }
 }
 
 function wipeTokens(workload: Workload | undefined): void {

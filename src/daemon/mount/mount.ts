@@ -9,6 +9,7 @@ import { Holdings } from '../refresh/holdings.ts'
 import { parseItems } from '../sources/parse-items.ts'
 import type { Wanted } from './collect-held.ts'
 import { giveBack, giveBackLeft } from './give-back.ts'
+import { keepNeeded } from './credentials.ts'
 import { collectOrHold } from './hold.ts'
 import { parseBookmark, parseOpen } from './open-request.ts'
 import { Shim } from './shim.ts'
@@ -48,7 +49,8 @@ async function open(message: Open__Output, shim: Shim, on: Stages): Promise<void
   try {
     const items = parseItems(volume.attributes, on.grammars)
     const authenticating = (): Promise<Workload> => on.authenticate(volume, closed)
-    const workload = await on.slots.run(closed, authenticating, volume.pod.namespace)
+    const proven = await on.slots.run(closed, authenticating, volume.pod.namespace)
+    const workload = keepNeeded(proven, items, on)
     const older = holdingsOf(volume.volumeId, on)
     const holdings = older ?? Holdings.open(workload, items, on, bookmark)?.join()
     older?.offer(workload)

@@ -9,7 +9,7 @@ import type { Workload } from '../identity/workload.ts'
 import type { Holdings } from '../refresh/holdings.ts'
 import type { Item } from '../sources/item.ts'
 import type { Wanted } from './collect-held.ts'
-import { Credentials } from './credentials.ts'
+import { Credentials, keepNeeded } from './credentials.ts'
 import { Delivery } from './delivery.ts'
 import { parseTokens } from './open-request.ts'
 import { Refresher, type Refreshed, type Staleness } from './refresher.ts'
@@ -163,8 +163,9 @@ export class Session {
     this.#renewing = new AbortController()
     const signal = AbortSignal.any([stream, this.#renewing.signal])
     try {
-      const workload = await this.#review({ ...this.volume, tokens }, signal)
+      const proven = await this.#review({ ...this.volume, tokens }, signal)
       signal.throwIfAborted()
+      const workload = keepNeeded(proven, this.items, this.#on)
       this.#credentials.replace(workload)
       this.holdings?.offer(workload)
       this.#refresher.retry()

@@ -24,6 +24,8 @@ export interface Contents extends Collected {
 /** The rooms that a mount passes through, each made once by the composer. */
 export interface Stages {
   readonly authenticate: (request: VolumeRequest, signal: AbortSignal) => Promise<Workload>
+  /** Of the token that proves a pod. */
+  readonly audience: string
   /** Whether a pod that kubelet stays away from is still there. */
   readonly askForPod: Witness
   readonly sources: ReadonlyMap<string, Source>

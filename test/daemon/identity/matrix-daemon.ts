@@ -9,6 +9,8 @@ import {
 } from '../../../src/daemon/identity/authenticator.ts'
 import type { Workload } from '../../../src/daemon/identity/workload.ts'
 import { ByteBudget } from '../../../src/daemon/mount/byte-budget.ts'
+import { keepNeeded } from '../../../src/daemon/mount/credentials.ts'
+import { parseItems } from '../../../src/daemon/sources/parse-items.ts'
 import { mount } from '../../../src/daemon/mount/mount.ts'
 import { parseOpen } from '../../../src/daemon/mount/open-request.ts'
 import { Sessions } from '../../../src/daemon/mount/sessions.ts'
@@ -66,6 +68,7 @@ export class MatrixDaemon {
     this.#stages = {
       authenticate: (request: VolumeRequest, signal: AbortSignal) =>
         this.#authenticator.authenticate(request, signal),
+      audience: OUR_AUDIENCE,
       askForPod: () => Promise.resolve('POD_UNKNOWN'),
       sources: new Map([['kubernetes', { name: 'kubernetes', audience: '' }]]),
       grammars: new Map([['kubernetes', KUBERNETES_GRAMMAR]]),
@@ -89,7 +92,8 @@ export class MatrixDaemon {
     try {
       const { volume } = parseOpen(openOf(asked))
       const workload = await this.#authenticator.authenticate(volume, new AbortController().signal)
-      return { grant: grantOf(workload) }
+      const items = parseItems(new Map([['secret', 'db']]), this.#stages.grammars)
+      return { grant: grantOf(keepNeeded(workload, items, this.#stages)) }
     } catch (thrown) {
       return refusalOf(thrown)
     }

@@ -63,7 +63,9 @@ export function whoIsToBeServed(asked: Asked): Grant | undefined {
     },
     serviceAccountUid: account.uid,
     expiresAtMs: untilSeconds * 1000,
-    tokens: Object.fromEntries(asked.tokens.map(({ audience, token }) => [audience, token.text])),
+    tokens: Object.fromEntries(
+      asked.tokens.filter(isNeeded).map(({ audience, token }) => [audience, token.text]),
+    ),
   }
 }
 
@@ -107,6 +109,11 @@ function mayComeAlong(token: Token, audience: string, ours: Token): boolean {
     (audience === '' || token.audiences.includes(audience)) &&
     NOW_SECONDS < token.untilSeconds
   )
+}
+
+/** Every volume here has a Secret of the cluster and nothing else: the others are not kept. */
+function isNeeded({ audience }: { readonly audience: string }): boolean {
+  return audience === OUR_AUDIENCE || audience === ''
 }
 
 function hasAnAudienceTwice({ tokens }: Asked): boolean {

@@ -3,7 +3,7 @@ import { contentsDigest } from '../../../src/core/contents-digest.ts'
 import { LatchkeyError, type Reason } from '../../../src/core/errors.ts'
 import { Limiter } from '../../../src/core/limiter.ts'
 import { SecretBytes } from '../../../src/core/secret-bytes.ts'
-import type { VolumeRequest } from '../../../src/core/types.ts'
+import type { ServiceToken, VolumeRequest } from '../../../src/core/types.ts'
 import type { Stale } from '../../../src/daemon/sources/serve-last.ts'
 import type { PodLife } from '../../../src/daemon/identity/witness.ts'
 import type { Workload } from '../../../src/daemon/identity/workload.ts'
@@ -35,6 +35,8 @@ export class World {
   /** Questions after a pod that kubelet stays away from. */
   asked = 0
   readonly reviewed: string[] = []
+  /** Every token of every request that was reviewed. */
+  readonly brought: ServiceToken[] = []
   readonly subscribers = new Set<() => void>()
   readonly budget = new ByteBudget({ namespaceBytes: 20_000, nodeBytes: 40_000 })
   readonly sessions = new Sessions(this.clock, this.budget)
@@ -43,6 +45,7 @@ export class World {
 
   readonly stages = {
     authenticate: (request: VolumeRequest) => this.#authenticate(request),
+    audience: 'latchkey',
     askForPod: () => {
       this.asked += 1
       return Promise.resolve(this.life)
@@ -80,6 +83,7 @@ export class World {
 
   #authenticate(request: VolumeRequest): Promise<Workload> {
     this.reviewed.push(request.tokens.map(({ token }) => token.use((b) => b.toString())).join())
+    this.brought.push(...request.tokens)
     if (this.review !== undefined) return Promise.reject(new LatchkeyError(this.review, 'no'))
     return Promise.resolve({
       pod: request.pod,

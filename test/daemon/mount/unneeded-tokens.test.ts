@@ -1,0 +1,75 @@
+import test, { type ExecutionContext } from 'ava'
+import { SecretBytes } from '../../../src/core/secret-bytes.ts'
+import type { ServiceToken } from '../../../src/core/types.ts'
+import { until } from '../../support/until.ts'
+import { LeasingWorld } from './leasing-world.ts'
+import { begin, openMessage, World } from './mount-world.ts'
+
+/** As kubelet brings them for every volume of a driver that names these three. */
+function threeTokens(suffix = ''): ServiceToken[] {
+  return ['latchkey', '', 'vault'].map((audience) => ({
+    audience,
+    token: SecretBytes.copyOf(Buffer.from(`token of "${audience}"${suffix}`)),
+    expiresAtMs: Number.MAX_SAFE_INTEGER,
+  }))
+}
+
+function onWire(tokens: readonly ServiceToken[]) {
+  return tokens.map(({ token, ...rest }) => ({
+    ...rest,
+    token: token.use((bytes) => Buffer.from(bytes)),
+  }))
+}
+
+/** Audiences of tokens that the daemon still has. */
+function kept(brought: readonly ServiceToken[]): string[] {
+  const isWiped = ({ token }: ServiceToken): boolean =>
+    token.use((bytes) => bytes.every((byte) => byte === 0))
+  return brought.filter((one) => !isWiped(one)).map(({ audience }) => audience)
+}
+
+async function openedWithSecret(t: ExecutionContext) {
+  const on = new World()
+  const { shim } = begin(t, on, openMessage({ tokens: threeTokens() }))
+  await shim.generation(1)
+  return { on, shim }
+}
+
+async function openedWithVault(t: ExecutionContext) {
+  const on = new LeasingWorld()
+  const first = on.open()
+  if (first.open) first.open.tokens = onWire(threeTokens())
+  const { shim } = on.begin(t, first)
+  await shim.generation(1)
+  return { on, shim }
+}
+
+test('of a volume with a Secret of the cluster the tokens for Vaults are zeroed when it is opened', async (t) => {
+  const { on } = await openedWithSecret(t)
+  t.deepEqual(kept(on.brought), ['latchkey', ''])
+})
+
+test('of a volume without one the token for the API server is zeroed when it is opened', async (t) => {
+  const { on } = await openedWithVault(t)
+  t.false(kept(on.brought).includes(''))
+  t.true(kept(on.brought).includes('latchkey'))
+  t.true(kept(on.brought).includes(on.vault.audience))
+})
+
+test('newer tokens that the volume does not need are zeroed once they have been reviewed', async (t) => {
+  const { on, shim } = await openedWithVault(t)
+  shim.commit(1)
+  shim.say({ tokens: { tokens: onWire(threeTokens(' again')) } })
+  await until(() => on.brought.length === 6, { what: 'the newer tokens to be reviewed' })
+  await until(() => !kept(on.brought.slice(3)).includes(''), { what: 'one of them to be zeroed' })
+  t.deepEqual(kept(on.brought.slice(3)).sort(), ['latchkey', on.vault.audience].sort())
+})
+
+test('all of them are there for the review, and none is left of a request that it refuses', async (t) => {
+  const on = new World()
+  on.review = 'TokenRejected'
+  const { ended } = begin(t, on, openMessage({ tokens: threeTokens() }))
+  t.is((await ended)?.reason, 'TokenRejected')
+  t.deepEqual(on.reviewed, ['token of "latchkey",token of "",token of "vault"'])
+  t.deepEqual(kept(on.brought), [])
+})
