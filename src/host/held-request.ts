@@ -6,6 +6,8 @@ export class HeldRequest {
   /** On the stream that is open now. */
   #toldTokens: readonly ServiceToken[] | undefined
   /** The tokens of the stream's first word, for as long as the daemon has not answered it. */
+  /** Audiences; undefined for as long as the daemon has not said on this stream what it needs. */
+  #needed: ReadonlySet<string> | undefined
   #greeting: { readonly tokens: readonly ServiceToken[] | undefined } | undefined
 
   /** undefined after an adoption: the tokens went with the process that had them. */
@@ -21,10 +23,11 @@ export class HeldRequest {
   /** Takes the newer tokens, and after an adoption the attributes too. */
   renew(request: VolumeRequest): void {
     const known = this.#request
-    if (known !== undefined && sameTokens(known.tokens, request.tokens)) {
-      wipeTokens(request.tokens)
+    const tokens = this.#wipeUnneeded(request.tokens)
+    if (known !== undefined && sameTokens(known.tokens, tokens)) {
+      wipeTokens(tokens)
     } else {
-      this.#request = known === undefined ? request : { ...known, tokens: request.tokens }
+      this.#request = { ...(known ?? request), tokens }
       if (known !== undefined) wipeTokens(known.tokens)
     }
   }
@@ -37,8 +40,22 @@ export class HeldRequest {
     const tokens = this.#request?.tokens
     this.#toldTokens = tokens
     this.#greeting = { tokens }
+    // It may be another daemon, which needs others: then these are refused, and kubelet brings all of them again.
+    this.#needed = undefined
     const isFresh = tokens?.some(({ expiresAtMs }) => expiresAtMs > nowMs) ?? false
     return isFresh || !isMounted ? this.#request : undefined
+  }
+
+  /** From here on, on this stream, tokens for others are zeroed as they come. */
+  keepOnly(audiences: readonly string[]): void {
+    this.#needed = new Set(audiences)
+    const request = this.#request
+    if (request === undefined) return
+    const tokens = this.#wipeUnneeded(request.tokens)
+    // Nothing newer has come by that.
+    if (this.#toldTokens === request.tokens) this.#toldTokens = tokens
+    if (this.#greeting?.tokens === request.tokens) this.#greeting = { tokens }
+    this.#request = { ...request, tokens }
   }
 
   markAnswered(): void {
@@ -56,6 +73,13 @@ export class HeldRequest {
     if (tokens === this.#toldTokens) return undefined
     this.#toldTokens = tokens
     return tokens
+  }
+
+  #wipeUnneeded(tokens: readonly ServiceToken[]): readonly ServiceToken[] {
+    const needed = this.#needed
+    if (needed === undefined) return tokens
+    wipeTokens(tokens.filter(({ audience }) => !needed.has(audience)))
+    return tokens.filter(({ audience }) => needed.has(audience))
   }
 
   wipe(): void {

@@ -244,6 +244,8 @@ export class VolumeKeeper {
       this.#bookmark.hold(message.bookmark.data)
       await stream.send(notedMessage())
     }
+    const needed = message.contents?.needed ?? message.resumed?.needed
+    if (needed) this.#held.keepOnly(needed.names)
     if (message.contents) await this.#take(message.contents, stream)
     if (message.verdict) this.attendance.hear(message.verdict.pod)
   }

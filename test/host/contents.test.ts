@@ -8,7 +8,7 @@ function messageOf(...pieces: readonly Buffer[]) {
     mode: 0o644,
     ownerUid: 0,
   }))
-  return { generation: 1, files, digest: Buffer.alloc(32) }
+  return { generation: 1, files, digest: Buffer.alloc(32), needed: null }
 }
 
 test('a large message is freed as soon as it has been dealt with, whoever holds on to it', (t) => {

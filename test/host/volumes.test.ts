@@ -313,7 +313,7 @@ test('a restarted host resumes what it finds mounted, with proof of what is ther
   after.volumes.adopt()
   const stream = await after.daemon.stream(0)
   t.deepEqual(stream.heard[0]?.resume?.digest, digest)
-  stream.say({ resumed: {} })
+  stream.say({ resumed: { needed: null } })
   stream.contents(2, { password: 'two' })
   await stream.hears('committed')
   t.is(store.read(volumeRequest().volumeId, 'password'), 'two')
@@ -429,7 +429,7 @@ test('a daemon whose digest is not that of its files is not obeyed', async (t) =
   const publishing = on.volumes.publish(volumeRequest(), on.signal)
   const stream = await on.daemon.stream(0)
   const file = { path: 'password', data: Buffer.from('one'), mode: 0o644, ownerUid: 0 }
-  stream.say({ contents: { generation: 1, files: [file], digest: Buffer.alloc(32) } })
+  stream.say({ contents: { generation: 1, files: [file], digest: Buffer.alloc(32), needed: null } })
   await t.throwsAsync(publishing, { message: /digest/ })
   t.deepEqual(on.store.calls, ['remove'])
 })

@@ -104,7 +104,11 @@ export class ScriptedStream implements MountStream {
   }
 
   /** Plays the daemon: sends a generation. */
-  contents(generation: number, files: Readonly<Record<string, string>>): Buffer {
+  contents(
+    generation: number,
+    files: Readonly<Record<string, string>>,
+    needed?: readonly string[],
+  ): Buffer {
     const list = Object.entries(files).map(([path, text]) => ({
       path,
       data: Buffer.from(text),
@@ -114,7 +118,8 @@ export class ScriptedStream implements MountStream {
     const digest = contentsDigest(
       list.map((file) => ({ ...file, data: SecretBytes.copyOf(file.data) })),
     )
-    this.say({ contents: { generation, files: list, digest } })
+    const names = needed && { names: [...needed] }
+    this.say({ contents: { generation, files: list, digest, needed: names ?? null } })
     return digest
   }
 

@@ -35,12 +35,21 @@ export class Credentials {
 export function keepNeeded(
   workload: Workload,
   items: readonly Item[],
-  { audience, sources }: Pick<Stages, 'audience' | 'sources'>,
+  on: Pick<Stages, 'audience' | 'sources'>,
 ): Workload {
-  const needed = new Set([audience, ...items.map(({ from }) => sources.get(from)?.audience)])
+  const needed = new Set(audiencesFor(items, on))
   const tokens = [...workload.tokens]
   for (const [of, { token }] of tokens) if (!needed.has(of)) token.wipe()
   return { ...workload, tokens: new Map(tokens.filter(([of]) => needed.has(of))) }
+}
+
+/** Of the tokens that a volume with these items needs. */
+export function audiencesFor(
+  items: readonly Item[],
+  { audience, sources }: Pick<Stages, 'audience' | 'sources'>,
+): string[] {
+  const ofSources = items.flatMap(({ from }) => sources.get(from)?.audience ?? [])
+  return [...new Set([audience, ...ofSources])]
 }
 
 function wipeTokens(workload: Workload | undefined): void {

@@ -20,6 +20,7 @@ export type Answer = { readonly committed: true } | { readonly failed: Failed__O
 /** Hands one volume's generations to its shim, one at a time, and knows which of them the pod sees. */
 export class Delivery {
   readonly #volume: VolumeRequest
+  readonly #needed: readonly string[]
   readonly #on: Stages
   readonly #log: Logger
   #generation = 0
@@ -35,8 +36,10 @@ export class Delivery {
   #turnAtMs = 0
   #answer = Promise.withResolvers<Answer>()
 
-  constructor(volume: VolumeRequest, on: Stages, log: Logger) {
+  /** `needed`: audiences of the tokens that the volume needs, for the shim to know. */
+  constructor(volume: VolumeRequest, needed: readonly string[], on: Stages, log: Logger) {
     this.#volume = volume
+    this.#needed = needed
     this.#on = on
     this.#log = log
   }
@@ -108,7 +111,8 @@ export class Delivery {
       this.#turnAtMs = this.#on.clock.now()
       this.#sent = [contents.digest, ...this.#sent].slice(0, 2)
       this.#answer = Promise.withResolvers()
-      await stream.send(contentsMessage(this.#generation, contents.files, contents.digest))
+      const { files, digest } = contents
+      await stream.send(contentsMessage(this.#generation, files, digest, this.#needed))
     } finally {
       contents.dispose()
     }

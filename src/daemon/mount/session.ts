@@ -9,7 +9,7 @@ import type { Workload } from '../identity/workload.ts'
 import type { Holdings } from '../refresh/holdings.ts'
 import type { Item } from '../sources/item.ts'
 import type { Wanted } from './collect-held.ts'
-import { Credentials, keepNeeded } from './credentials.ts'
+import { audiencesFor, Credentials, keepNeeded } from './credentials.ts'
 import { Delivery } from './delivery.ts'
 import { parseTokens } from './open-request.ts'
 import { Refresher, type Refreshed, type Staleness } from './refresher.ts'
@@ -54,7 +54,7 @@ export class Session {
     const { volumeId } = volume
     const log = on.log.child({ volumeId, namespace, pod })
     const credentials = new Credentials(workload)
-    const delivery = new Delivery(volume, on, log)
+    const delivery = new Delivery(volume, audiencesFor(items, on), on, log)
     this.volume = volume
     this.items = items
     this.holdings = holdings
@@ -108,7 +108,8 @@ export class Session {
     this.#displaced = new AbortController()
     this.#delivery.resume(digest)
     return this.#converse(shim, async (signal) => {
-      await shim.stream.send({ resumed: {} })
+      const names = audiencesFor(this.items, this.#on)
+      await shim.stream.send({ resumed: { needed: { names } } })
       await this.#refresher.run(shim, signal, true)
     })
   }

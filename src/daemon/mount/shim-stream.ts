@@ -29,6 +29,7 @@ export function contentsMessage(
   generation: number,
   files: readonly VolumeFile[],
   digest: Buffer,
+  needed: readonly string[],
 ): DaemonMessage {
   return {
     contents: {
@@ -40,6 +41,7 @@ export function contentsMessage(
         ownerUid,
       })),
       digest,
+      needed: { names: [...needed] },
     },
   }
 }

@@ -73,3 +73,19 @@ test('all of them are there for the review, and none is left of a request that i
   t.deepEqual(on.reviewed, ['token of "latchkey",token of "",token of "vault"'])
   t.deepEqual(kept(on.brought), [])
 })
+
+test('the host side is told which it need not keep, with the contents and when it resumes', async (t) => {
+  const { on, shim } = await openedWithVault(t)
+  const needed = ['latchkey', on.vault.audience]
+  const contents = shim.heard.find((message) => message.contents != null)?.contents
+  t.deepEqual(contents?.needed, { names: needed })
+  shim.commit(1)
+  await until(() => on.sessions.list()[0]?.session.hasCommitted === true, { what: 'the commit' })
+  shim.hangUp()
+  await until(() => on.sessions.count().detached === 1, { what: 'the session to be left' })
+  const { volumeId, targetPath } = openMessage().open ?? { volumeId: '', targetPath: '' }
+  const digest = Buffer.from(contents?.digest ?? '')
+  const again = on.begin(t, { resume: { volumeId, targetPath, digest } }).shim
+  await until(() => again.heard.length > 0, { what: 'the answer to Resume' })
+  t.deepEqual(again.heard[0]?.resumed?.needed, { names: needed })
+})
