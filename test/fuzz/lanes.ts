@@ -2,6 +2,7 @@ import type { Lane } from './lane.ts'
 import { attributesLane, itemsLane } from './lanes/attributes.ts'
 import { configLane } from './lanes/config.ts'
 import { reviewLane, secretLane, watchLane } from './lanes/kube.ts'
+import { openKubeWireLanes } from './lanes/kube-wire.ts'
 import { bookmarkLane, contentsLane, openLane, publishLane } from './lanes/messages.ts'
 import { pathsLane, targetsLane, vaultPathsLane } from './lanes/names.ts'
 import { startNode } from './lanes/node.ts'
@@ -16,6 +17,7 @@ export async function openLanes(only?: string): Promise<readonly Lane[]> {
     ...[attributesLane, itemsLane, pathsLane, targetsLane, vaultPathsLane, configLane],
     ...[claimsLane, jwtLane, serviceTokensLane, openLane, publishLane, contentsLane, bookmarkLane],
     ...[reviewLane, secretLane, watchLane, vaultJsonLane, await openVaultHttpLane()],
+    ...(await openKubeWireLanes()),
     ...[
       csiCallsLane(node),
       mountCallsLane(node),

@@ -17,7 +17,7 @@ import type { Lane } from '../lane.ts'
 import { staysInside } from './attributes.ts'
 
 const TOKEN = new SecretBytes(Buffer.from('aGVhZA.Ym9keQ.c2ln'))
-const EXPECTED = {
+export const EXPECTED = {
   audience: 'latchkey',
   nodeName: 'node-1',
   // In no seed and no word, so that no chance can make a right answer.
@@ -54,7 +54,7 @@ function statusOf(input: Buffer): number {
   return Number(input.subarray(0, Math.max(0, input.indexOf('='))).toString('latin1')) || 200
 }
 
-const REVIEW = {
+export const REVIEW = {
   kind: 'TokenReview',
   apiVersion: 'authentication.k8s.io/v1',
   status: {
@@ -100,12 +100,12 @@ export const reviewLane: Lane = {
 const METADATA = { name: 'db', namespace: 'shop', uid: 'u', resourceVersion: '7' }
 const ITEMS = parseItems(new Map([['secret', 'db']]), new Map([['kubernetes', KUBERNETES_GRAMMAR]]))
 
-function secretBody(data: Readonly<Record<string, Buffer>>, immutable = false): Buffer {
+export function secretBody(data: Readonly<Record<string, Buffer>>, immutable = false): Buffer {
   const raw = encodeSecret({ metadata: METADATA, data, type: 'Opaque', immutable })
   return encodeUnknown({ typeMeta: { apiVersion: 'v1', kind: 'Secret' }, raw })
 }
 
-function statusBody(code: number, reason: string): Buffer {
+export function statusBody(code: number, reason: string): Buffer {
   const raw = encodeStatus({ status: 'Failure', message: `secrets "db" ${reason}`, reason, code })
   return encodeUnknown({ typeMeta: { apiVersion: 'v1', kind: 'Status' }, raw })
 }
@@ -144,7 +144,7 @@ export const secretLane: Lane = {
 }
 
 const TABLE = { kind: 'Table', metadata: { resourceVersion: '8' }, rows: [] }
-const LINES = [
+export const LINES = [
   { type: 'ADDED', object: TABLE },
   { type: 'MODIFIED', object: TABLE },
   { type: 'BOOKMARK', object: TABLE },

@@ -180,7 +180,8 @@ export function bytesLane(node: FuzzedNode): Lane {
   }
 }
 
-function frame(type: number, flags: number, stream: number, payload: Buffer): Buffer {
+/** Of HTTP/2, RFC 9113 section 4.1. */
+export function frame(type: number, flags: number, stream: number, payload: Buffer): Buffer {
   const head = Buffer.alloc(9)
   head.writeUIntBE(payload.length, 0, 3)
   head.writeUInt8(type, 3)
