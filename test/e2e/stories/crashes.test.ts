@@ -1,7 +1,7 @@
 import { until } from '../cluster/until.ts'
 import type { Pod } from './kube-objects.ts'
 import { database, DB, latchkeyPod, setPassword, untilFile, untilMetric } from './latchkey.ts'
-import { cluster, containerOf, makePlace, mountsOf, nodeStory, type Place } from './support.ts'
+import { containerOf, makePlace, mountsOf, nodeStory, type Place } from './support.ts'
 import type { ExecutionContext } from 'ava'
 
 async function livePod(t: ExecutionContext): Promise<{ place: Place; pod: Pod }> {
@@ -48,26 +48,3 @@ nodeStory(
     }
   },
 )
-
-nodeStory('the daemon’s own token can do nothing but review tokens', async (t) => {
-  const user = '--as=system:serviceaccount:latchkey-system:latchkey'
-  const may = async (...words: string[]): Promise<boolean> => {
-    const answer = await cluster.kubectl(['auth', 'can-i', ...words, user]).then(
-      () => true,
-      () => false,
-    )
-    return answer
-  }
-  t.true(await may('create', 'tokenreviews.authentication.k8s.io'))
-  for (const words of [
-    ['get', 'secrets', '-A'],
-    ['list', 'secrets', '-A'],
-    ['watch', 'secrets', '-A'],
-    ['list', 'pods', '-A'],
-    ['create', 'serviceaccounts/token', '-A'],
-    ['create', 'events', '-A'],
-    ['get', 'nodes'],
-  ]) {
-    t.false(await may(...words), words.join(' '))
-  }
-})
