@@ -28,14 +28,22 @@ const setrlimit = bind('setrlimit', 'int setrlimit(int, void *)')
 // One after the other: each is two processes and a cluster.
 const turns = new KeyedQueue(8)
 
+function dumpTest(title: string, implementation: (t: ExecutionContext) => Promise<void>): void {
+  if (isPlainName) mountTest(title, implementation)
+  else test.skip(`${title} (kernel.core_pattern has to be a plain name)`, implementation)
+}
+
 for (const signal of DUMPING_SIGNALS) {
-  const title = `both sides leave no core when ${signal} kills them, a plain Node beside them does`
-  if (isPlainName) mountTest(title, (t) => turns.run('world', () => tellStory(t, signal)))
-  else test.skip(`${title} (kernel.core_pattern has to be a plain name)`, () => undefined)
+  dumpTest(
+    `both sides leave no core when ${signal} kills them, a plain Node beside them does`,
+    (t) => {
+      t.timeout(120_000)
+      return turns.run('world', () => tellStory(t, signal))
+    },
+  )
 }
 
 async function tellStory(t: ExecutionContext, signal: NodeJS.Signals): Promise<void> {
-  t.timeout(120_000)
   setrlimit(RLIMIT_CORE, UNLIMITED)
   const world = await startWorld(t, { level: 'error' })
   const { folder, work, canaries, sides } = world
