@@ -1,7 +1,8 @@
 import type { Config } from '../config/config.ts'
 import { loadConfig, nodeNameOf } from '../config/load.ts'
 import { systemClock } from '../core/clock.ts'
-import { loadInCluster, loadKubeconfig } from '../daemon/kube/config.ts'
+import type { ClusterConnection } from '../daemon/kube/cluster-connection.ts'
+import { loadInCluster } from '../daemon/kube/in-cluster.ts'
 import { createKubeClient } from '../daemon/kube/create-client.ts'
 import { startDaemon, type RunningDaemon } from '../daemon/start-daemon.ts'
 import { createLogger, type Logger } from '../observability/log.ts'
@@ -21,11 +22,10 @@ export async function runDaemon({ config: file }: { readonly config?: string }):
 }
 
 /** The daemon as it runs in production: with the cluster's API server, for a host side that is root. */
-export function startDaemonSide(config: Config, log: Logger): Promise<RunningDaemon> {
+export async function startDaemonSide(config: Config, log: Logger): Promise<RunningDaemon> {
   const { kubeconfig, timeoutMs } = config.kubernetes
-  const connection = kubeconfig === undefined ? loadInCluster() : loadKubeconfig(kubeconfig)
   const kube = createKubeClient({
-    connection,
+    connection: kubeconfig === undefined ? loadInCluster() : await loadConnection(kubeconfig),
     clock: systemClock,
     limits: { callTimeoutMs: timeoutMs },
   })
@@ -39,4 +39,10 @@ export function startDaemonSide(config: Config, log: Logger): Promise<RunningDae
     shimUid: ROOT,
     releaseGarbage,
   })
+}
+
+/** What reads a kubeconfig takes longer to load than all the rest, and in a cluster there is none. */
+async function loadConnection(kubeconfig: string): Promise<ClusterConnection> {
+  const { loadKubeconfig } = await import('../daemon/kube/kubeconfig.ts')
+  return loadKubeconfig(kubeconfig)
 }

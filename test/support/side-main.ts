@@ -1,6 +1,6 @@
 import type { Config } from '../../src/config/config.ts'
 import { systemClock } from '../../src/core/clock.ts'
-import { loadKubeconfig } from '../../src/daemon/kube/config.ts'
+import { loadKubeconfig } from '../../src/daemon/kube/kubeconfig.ts'
 import { createKubeClient } from '../../src/daemon/kube/create-client.ts'
 import { startDaemon } from '../../src/daemon/start-daemon.ts'
 import { startHost } from '../../src/host/start-host.ts'

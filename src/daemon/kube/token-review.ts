@@ -1,12 +1,3 @@
-import {
-  AuthenticationV1Api,
-  ResponseContext,
-  ServerConfiguration,
-  V1TokenReview,
-  createConfiguration,
-  wrapHttpLibrary,
-} from '@kubernetes/client-node'
-import type { HttpLibrary, RequestContext } from '@kubernetes/client-node'
 import { LatchkeyError } from '../../core/errors.ts'
 import type { SecretBytes } from '../../core/secret-bytes.ts'
 import type { DaemonToken } from './daemon-token.ts'
@@ -15,6 +6,7 @@ import { collectBody } from './response-body.ts'
 import { readReviewStatus, unreadableReview } from './review-status.ts'
 import type { ApiResponse, Transport } from './transport.ts'
 
+const PATH = '/apis/authentication.k8s.io/v1/tokenreviews'
 // The answer repeats the token and adds a few claims.
 const MAX_BODY_BYTES = 256 * 1024
 
@@ -25,86 +17,57 @@ export type ReviewToken = (
 ) => Promise<TokenReviewStatus>
 
 /**
- * TokenReview by client-node's generated API, over our own connections: as shipped it opens a new one
- * for each call, follows redirects, and puts whole answers into its errors.
+ * TokenReview over our own connections, and without client-node's generated API: to make this one call it loads
+ * the models of all of Kubernetes (docs/adr/0012).
  *
  * The function throws: KubeUnavailable · Timeout · ShuttingDown · the signal's reason.
  */
 export function createTokenReviewer(transport: Transport, daemonToken: DaemonToken): ReviewToken {
-  // Only paths are taken from what the API builds; where they lead is the transport's business.
-  const baseServer = new ServerConfiguration('https://api.invalid', {})
-  const api = new AuthenticationV1Api(createConfiguration({ baseServer }))
   return async (token, audiences, signal) => {
-    const body = Object.assign(new V1TokenReview(), {
-      apiVersion: 'authentication.k8s.io/v1',
-      kind: 'TokenReview',
-      spec: { token: textOf(token), audiences: [...audiences] },
-    })
-    const httpApi = createHttpLibrary(transport, daemonToken, signal)
+    const bearer = await daemonToken.read()
+    const response = await transport.send(
+      'daemon',
+      {
+        method: 'POST',
+        path: PATH,
+        headers: {
+          'content-type': 'application/json',
+          accept: 'application/json',
+          ...(bearer === undefined ? {} : { authorization: `Bearer ${textOf(bearer)}` }),
+        },
+        body: JSON.stringify(reviewOf(token, audiences)),
+      },
+      signal,
+    )
+    if (response.status === 401) daemonToken.forget()
+    const body = await collectBody(response.body, MAX_BODY_BYTES, signal)
     try {
-      const review: { readonly status?: unknown } = await api.createTokenReview(
-        { body },
-        { httpApi },
-      )
-      return readReviewStatus(review.status, token)
-    } catch (thrown) {
-      signal.throwIfAborted()
-      if (thrown instanceof LatchkeyError) throw thrown
-      // What the generated code throws quotes the answer, and the answer repeats the token.
-      throw unreadableReview()
+      if (response.status !== 200 && response.status !== 201) throw refusal(response)
+      return readReviewStatus(statusIn(response, body), token)
+    } finally {
+      body.fill(0)
     }
   }
 }
 
-function createHttpLibrary(
-  transport: Transport,
-  daemonToken: DaemonToken,
-  signal: AbortSignal,
-): HttpLibrary {
-  return wrapHttpLibrary({
-    async send(context) {
-      const bearer = await daemonToken.read()
-      const response = await transport.send(
-        'daemon',
-        {
-          method: 'POST',
-          path: pathOf(context),
-          headers: {
-            'content-type': 'application/json',
-            accept: 'application/json',
-            ...(bearer === undefined ? {} : { authorization: `Bearer ${textOf(bearer)}` }),
-          },
-          body: textBodyOf(context),
-        },
-        signal,
-      )
-      if (response.status === 401) daemonToken.forget()
-      const body = await collectBody(response.body, MAX_BODY_BYTES, signal)
-      const text = body.toString()
-      body.fill(0)
-      if (response.status !== 200 && response.status !== 201) throw refusal(response)
-      return new ResponseContext(
-        response.status,
-        { 'content-type': response.contentType },
-        {
-          text: () => Promise.resolve(text),
-          binary: () => Promise.resolve(Buffer.from(text)),
-          stream: () => null,
-        },
-      )
-    },
-  })
+/** authentication.k8s.io/v1. */
+function reviewOf(token: SecretBytes, audiences: readonly string[]): object {
+  return {
+    apiVersion: 'authentication.k8s.io/v1',
+    kind: 'TokenReview',
+    spec: { token: textOf(token), audiences: [...audiences] },
+  }
 }
 
-function pathOf(context: RequestContext): string {
-  const { pathname, search } = new URL(context.getUrl())
-  return pathname + search
-}
-
-function textBodyOf(context: RequestContext): string {
-  const body = context.getBody()
-  if (typeof body !== 'string') throw new LatchkeyError('Internal', 'a TokenReview without a text')
-  return body
+function statusIn({ contentType }: ApiResponse, body: Buffer): unknown {
+  if (!/^application\/json\b/.test(contentType)) throw unreadableReview()
+  try {
+    const review: unknown = JSON.parse(body.toString())
+    if (typeof review === 'object' && review !== null && 'status' in review) return review.status
+  } catch {
+    // What the parser throws quotes the answer, and the answer repeats the token.
+  }
+  throw unreadableReview()
 }
 
 function textOf(token: SecretBytes): string {

@@ -1,11 +1,11 @@
-import { mkdirSync, writeFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { inspect } from 'node:util'
 import test from 'ava'
 import type { ExecutionContext } from 'ava'
 import { LatchkeyError } from '../../../src/core/errors.ts'
 import type { ClusterConnection } from '../../../src/daemon/kube/cluster-connection.ts'
-import { loadInCluster, loadKubeconfig } from '../../../src/daemon/kube/config.ts'
+import { loadKubeconfig } from '../../../src/daemon/kube/kubeconfig.ts'
 import { tempDir } from '../../support/temp-dir.ts'
 import { makeAuthority, makeLeaf } from './authorities.ts'
 import type { KeyPair } from './authorities.ts'
@@ -196,77 +196,3 @@ test('a file that is missing or no kubeconfig is named, and not quoted', (t) => 
     t.false(inspect(error, { depth: 20, showHidden: true }).includes(CANARY))
   }
 })
-
-const ACCOUNT = 'var/run/secrets/kubernetes.io/serviceaccount'
-
-function makeServiceAccount(root: string, files: Readonly<Record<string, string | Buffer>>): void {
-  for (const [name, content] of Object.entries(files)) {
-    const path = join(root, ACCOUNT, name)
-    mkdirSync(dirname(path), { recursive: true })
-    writeFileSync(path, content)
-  }
-}
-
-function setService(t: ExecutionContext, host: string | undefined, port: string | undefined): void {
-  const set = (name: string, value: string | undefined): void => {
-    if (value === undefined) Reflect.deleteProperty(process.env, name)
-    else process.env[name] = value
-  }
-  for (const [name, value] of [
-    ['KUBERNETES_SERVICE_HOST', host],
-    ['KUBERNETES_SERVICE_PORT', port],
-  ] as const) {
-    const before = process.env[name]
-    t.teardown(() => {
-      set(name, before)
-    })
-    set(name, value)
-  }
-}
-
-test.serial(
-  'in a cluster: the address from the environment, CA and token as files to be read anew',
-  (t) => {
-    const { path, authority } = makeFolder(t)
-    makeServiceAccount(path, {
-      'ca.crt': authority.cert,
-      token: CANARY,
-      namespace: 'latchkey-system',
-    })
-    for (const [host, origin] of [
-      ['10.96.0.1', 'https://10.96.0.1:6443'],
-      ['fd00::1', 'https://[fd00::1]:6443'],
-    ] as const) {
-      setService(t, host, '6443')
-      t.deepEqual(loadInCluster(path), {
-        origin,
-        pathPrefix: '',
-        authority: { file: `${path}/${ACCOUNT}/ca.crt` },
-        serverName: undefined,
-        bearer: { file: `${path}/${ACCOUNT}/token` },
-        certificate: undefined,
-      })
-    }
-  },
-)
-
-test.serial('outside of a cluster the missing variable is named', (t) => {
-  setService(t, undefined, '443')
-  t.throws(() => loadInCluster(), { message: /KUBERNETES_SERVICE_HOST is not set; .*kubeconfig/ })
-  setService(t, '10.96.0.1', undefined)
-  t.throws(() => loadInCluster(), { message: /KUBERNETES_SERVICE_PORT is not set/ })
-})
-
-test.serial(
-  'in a cluster without its CA, or on a port that client-node takes for plain HTTP, nothing is loaded',
-  (t) => {
-    const { path, authority } = makeFolder(t)
-    setService(t, '10.96.0.1', '443')
-    t.throws(() => loadInCluster(path), {
-      message: /certificate-authority cannot be read \(ENOENT\)/,
-    })
-    makeServiceAccount(path, { 'ca.crt': authority.cert, token: CANARY })
-    setService(t, '10.96.0.1', '8080')
-    t.throws(() => loadInCluster(path), { message: /cluster\.server has to be an https/ })
-  },
-)

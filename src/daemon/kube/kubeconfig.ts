@@ -1,28 +1,10 @@
-import { X509Certificate } from 'node:crypto'
 import { createSecureContext } from 'node:tls'
-import { KubeConfig, bufferFromFileOrString } from '@kubernetes/client-node'
+import { KubeConfig } from '@kubernetes/client-node'
 import type { Cluster, User } from '@kubernetes/client-node'
-import { LatchkeyError } from '../../core/errors.ts'
 import { SecretBytes } from '../../core/secret-bytes.ts'
-import type { ClientCertificate, ClusterConnection, FileOr } from './cluster-connection.ts'
+import type { ClientCertificate, ClusterConnection } from './cluster-connection.ts'
 import { errorCode } from './connection-error.ts'
-
-/**
- * Reads what kubelet gives every pod: the service account's files, and the address from the environment.
- * `root` stands before the files' absolute paths. Token and CA are read anew as kubelet rotates them.
- *
- * Throws: InvalidRequest, naming what is missing.
- */
-export function loadInCluster(root = ''): ClusterConnection {
-  const where = 'in-cluster configuration'
-  for (const name of ['KUBERNETES_SERVICE_HOST', 'KUBERNETES_SERVICE_PORT']) {
-    if (process.env[name] !== undefined) continue
-    throw invalid(where, `${name} is not set; outside of a cluster name a kubeconfig file`)
-  }
-  const config = new KubeConfig()
-  config.loadFromCluster(root)
-  return readConnection(config, where)
-}
+import { invalid, parseServer, readAuthority, readPem } from './connection-fields.ts'
 
 /**
  * Reads the current context of a kubeconfig file. Refused is whatever would weaken the proof of either
@@ -52,7 +34,7 @@ function readConnection(config: KubeConfig, where: string): ClusterConnection {
   return {
     origin: url.origin,
     pathPrefix: url.pathname.replace(/\/+$/, ''),
-    authority: readAuthority(cluster, where),
+    authority: readAuthority({ file: cluster.caFile, data: cluster.caData }, where),
     serverName: cluster.tlsServerName,
     ...readIdentity(user, where),
   }
@@ -70,24 +52,6 @@ function refuseWeakening(cluster: Cluster, user: User, where: string): void {
   for (const [present, why] of refused) if (present) throw invalid(where, why)
 }
 
-function parseServer(server: string, where: string): URL {
-  const url = URL.parse(server)
-  if (url?.protocol !== 'https:') throw invalid(where, 'cluster.server has to be an https address')
-  if (url.username !== '' || url.search !== '' || url.hash !== '') {
-    throw invalid(where, 'cluster.server has to be an address without user, query or fragment')
-  }
-  return url
-}
-
-function readAuthority(cluster: Cluster, where: string): FileOr<Buffer> {
-  const pem = readPem(cluster.caFile, cluster.caData, 'cluster.certificate-authority', where)
-  // Without one, Node would believe every public authority.
-  if (pem === null || !isCertificate(pem)) {
-    throw invalid(where, 'cluster.certificate-authority (or -data) holds no certificate')
-  }
-  return cluster.caFile === undefined ? { given: pem } : { file: cluster.caFile }
-}
-
 function readIdentity(
   user: User,
   where: string,
@@ -103,28 +67,19 @@ function readIdentity(
 }
 
 function readCertificate(user: User, where: string): ClientCertificate | undefined {
-  const certPem = readPem(user.certFile, user.certData, 'user.client-certificate', where)
-  const keyPem = readPem(user.keyFile, user.keyData, 'user.client-key', where)
-  if (certPem === null || keyPem === null) return undefined
+  const certPem = readPem(
+    { file: user.certFile, data: user.certData },
+    'user.client-certificate',
+    where,
+  )
+  const keyPem = readPem({ file: user.keyFile, data: user.keyData }, 'user.client-key', where)
+  if (certPem === undefined || keyPem === undefined) return undefined
   try {
     createSecureContext({ cert: certPem, key: keyPem })
   } catch {
     throw invalid(where, 'user.client-certificate and user.client-key do not fit together')
   }
   return { certPem, keyPem: new SecretBytes(keyPem) }
-}
-
-function readPem(
-  file: string | undefined,
-  data: string | undefined,
-  field: string,
-  where: string,
-): Buffer | null {
-  try {
-    return bufferFromFileOrString(file, data)
-  } catch (thrown) {
-    throw invalid(where, `${field} cannot be read (${errorCode(thrown) ?? 'unknown error'})`)
-  }
 }
 
 /** The form in which client-node hands over the file of a service account's token. */
@@ -136,19 +91,6 @@ function tokenFileOf(user: User): string | undefined {
   return typeof config.tokenFile === 'string' ? config.tokenFile : undefined
 }
 
-function isCertificate(pem: Buffer): boolean {
-  try {
-    new X509Certificate(pem)
-    return true
-  } catch {
-    return false
-  }
-}
-
 function isSet<T>(value: T | null | undefined): value is T {
   return value !== undefined && value !== null && value !== ''
-}
-
-function invalid(where: string, why: string): LatchkeyError {
-  return new LatchkeyError('InvalidRequest', `${where}: ${why}`)
 }
