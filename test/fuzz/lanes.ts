@@ -34,5 +34,9 @@ export async function openLanes(only?: string): Promise<readonly Lane[]> {
       close: () => node.close(),
     },
   ]
-  return lanes.filter(({ name }) => only === undefined || name === only || name === 'node')
+  const isWanted = ({ name }: Lane): boolean =>
+    only === undefined || name === only || name === 'node'
+  // What listens would keep the process from its end.
+  for (const lane of lanes) if (!isWanted(lane)) await lane.close?.()
+  return lanes.filter(isWanted)
 }
