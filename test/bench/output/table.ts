@@ -44,7 +44,7 @@ function cells(figure: Figure): readonly string[] {
     name,
     formatNumber(ours, unit),
     theirs === undefined ? '-' : formatNumber(theirs, unit),
-    ratio === undefined ? '-' : `${round(ratio)}x`,
+    ratio === undefined ? '-' : formatRatio(ratio),
     describeGoal(figure),
     met === undefined ? '' : met ? 'met' : 'NOT MET',
   ]
@@ -52,6 +52,11 @@ function cells(figure: Figure): readonly string[] {
 
 function formatNumber(value: number, unit: string): string {
   return unit === '' ? round(value) : `${round(value)} ${unit}`
+}
+
+/** Of a hundredth and less nobody wants to know more. */
+function formatRatio(ratio: number): string {
+  return ratio < 0.01 ? '< 0.01x' : `${round(ratio)}x`
 }
 
 /** Three digits that count, and no more of them behind the point than a reader can use. */
