@@ -256,7 +256,7 @@ async function podsElsewhere({ place }: World): Promise<Record<string, Impostor>
   }
 }
 
-const NO_NODE = /^(PodMismatch|TokenRejected): /
+const NO_NODE = /^PodMismatch: the reviewed token names no node-name/
 
 async function tokensFor(place: Place, account: string, pod: Pod): Promise<PodTokens> {
   const { namespace } = place
