@@ -37,7 +37,12 @@ export function callCsi({ socketPath, path, message, timeoutMs }: CsiCall): Prom
     if (status === undefined) return
     session.close()
     if (Number(status) === 0) resolve()
-    else reject(new Error(`gRPC code ${String(status)}: ${String(headers['grpc-message'])}`))
+    else
+      reject(
+        new Error(
+          `gRPC code ${String(status)}: ${decodeURIComponent(String(headers['grpc-message']))}`,
+        ),
+      )
   }
   stream.on('error', reject).on('response', judge).on('trailers', judge).resume()
   stream.end(frame(message))

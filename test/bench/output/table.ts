@@ -11,8 +11,13 @@ const HEAD = ['row', 'figure', 'ours', 'theirs', 'ratio', 'goal', ''] as const
 /** The table, and below it what each row compares. */
 export function formatTable(lines: readonly Line[]): string {
   const cells: (readonly string[])[] = [HEAD, ...lines.flatMap(cellsOf)]
+  // What a row that was not measured says instead of figures may be long, and widens no column.
   const widths = HEAD.map((_, column) =>
-    Math.max(...cells.map((row) => (row.length === HEAD.length ? (row[column]?.length ?? 0) : 0))),
+    Math.max(
+      ...cells
+        .filter((row) => column === 0 || row.length === HEAD.length)
+        .map((row) => row[column]?.length ?? 0),
+    ),
   )
   const table = cells.map((row) => {
     const [name = '', ...rest] = row
