@@ -1,4 +1,4 @@
-import { sleep, type Clock } from './clock.ts'
+import type { Clock } from './clock.ts'
 
 /**
  * A loop's pause that somebody else may cut short. A promise that lives as long as the loop would do as
@@ -6,7 +6,7 @@ import { sleep, type Clock } from './clock.ts'
  */
 export class Pause {
   readonly #clock: Clock
-  #current: AbortController | undefined
+  #end: (() => void) | undefined
   #isWoken = false
 
   constructor(clock: Clock) {
@@ -15,17 +15,27 @@ export class Pause {
 
   /** Ends after `delayMs`, with `wake`, or with the signal; never throws. */
   async wait(delayMs: number, signal: AbortSignal): Promise<void> {
-    const own = new AbortController()
-    this.#current = own
-    if (this.#isWoken) own.abort()
-    await sleep(this.#clock, delayMs, AbortSignal.any([signal, own.signal])).catch(() => undefined)
+    if (!this.#isWoken && !signal.aborted) await this.#sleep(delayMs, signal)
     this.#isWoken = false
-    this.#current = undefined
   }
 
   /** Ends the pause that is on, or the next one at once. */
   wake(): void {
     this.#isWoken = true
-    this.#current?.abort()
+    this.#end?.()
+  }
+
+  #sleep(delayMs: number, signal: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
+      const end = (): void => {
+        cancel()
+        signal.removeEventListener('abort', end)
+        this.#end = undefined
+        resolve()
+      }
+      const cancel = this.#clock.after(delayMs, end)
+      this.#end = end
+      signal.addEventListener('abort', end, { once: true })
+    })
   }
 }

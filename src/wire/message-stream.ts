@@ -17,13 +17,13 @@ export class MessageStream<In, Out> {
     this.#call = call
     call.once('error', (thrown) => {
       this.#failure = fromServiceError(thrown)
-      this.#close(this.#failure)
+      this.#close(this.#failure.message, this.#failure)
     })
     call.once('cancelled', () => {
-      this.#close(new LatchkeyError('DaemonUnavailable', 'the other side hung up'))
+      this.#close('the other side hung up')
     })
     call.once('close', () => {
-      this.#close(new LatchkeyError('DaemonUnavailable', 'the stream is over'))
+      this.#close('the stream is over')
     })
   }
 
@@ -81,7 +81,9 @@ export class MessageStream<In, Out> {
     return reason instanceof LatchkeyError ? reason : fromServiceError(thrown)
   }
 
-  #close(reason: LatchkeyError): void {
-    if (!this.#over.signal.aborted) this.#over.abort(reason)
+  /** The first word counts: a call that has ended is closed, and sometimes cancelled, after that. */
+  #close(why: string, reason?: LatchkeyError): void {
+    if (this.#over.signal.aborted) return
+    this.#over.abort(reason ?? new LatchkeyError('DaemonUnavailable', why))
   }
 }

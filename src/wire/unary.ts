@@ -21,10 +21,13 @@ export function unary<Request, Response>(
   return (call, callback) => {
     const startedMs = options.clock.now()
     const hungUp = new AbortController()
-    call.once('cancelled', () => {
+    const onCancelled = (): void => {
       hungUp.abort(new LatchkeyError('Timeout', 'the caller hung up'))
-    })
+    }
+    call.once('cancelled', onCancelled)
     const done = (error?: LatchkeyError): void => {
+      // grpc-js says so of a call that has been answered, too.
+      call.removeListener('cancelled', onCancelled)
       options.onDone(method, error, options.clock.now() - startedMs)
     }
     withDeadline(options.clock, options.timeoutMs, method, hungUp.signal, async (signal) =>

@@ -1,5 +1,5 @@
 import type { Clock } from '../../core/clock.ts'
-import { rejectOnAbort, withDeadline } from '../../core/deadline.ts'
+import { waitFor, withDeadline } from '../../core/deadline.ts'
 import { LatchkeyError } from '../../core/errors.ts'
 import { SecretBytes } from '../../core/secret-bytes.ts'
 import type { KubeClient, TokenReviewStatus } from '../kube/kube-client.ts'
@@ -51,12 +51,9 @@ export class SharedReviews {
     const key = JSON.stringify([digestOfToken(token), ...audiences])
     const review = this.#reviews.get(key) ?? this.#begin(key, token, audiences)
     review.waiting += 1
-    const left = new AbortController()
     try {
-      const either = AbortSignal.any([signal, left.signal])
-      return await Promise.race([rejectOnAbort(either), review.status])
+      return await waitFor(review.status, signal)
     } finally {
-      left.abort()
       review.waiting -= 1
       if (review.waiting === 0 && review.confirmedAtMs === undefined) {
         // Nobody joins what has been given up.

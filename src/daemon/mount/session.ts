@@ -2,7 +2,7 @@ import { Backoff } from '../../core/backoff.ts'
 import { sleep } from '../../core/clock.ts'
 import { rejectOnAbort } from '../../core/deadline.ts'
 import { isTransient, LatchkeyError } from '../../core/errors.ts'
-import type { VolumeRequest } from '../../core/types.ts'
+import type { ServiceToken, VolumeRequest } from '../../core/types.ts'
 import type { Logger } from '../../observability/log.ts'
 import type { Tokens__Output } from '../../wire/gen/latchkey/mount/v1/Tokens.ts'
 import type { Workload } from '../identity/workload.ts'
@@ -17,6 +17,8 @@ import type { Shim } from './shim.ts'
 import type { ShimStream } from './shim-stream.ts'
 import type { Contents, Stages } from './stages.ts'
 
+/** One for all streams: nobody is told of it, and a new error has its stack recorded. */
+const OVER = new LatchkeyError('ShuttingDown', 'the stream is over')
 const REVIEW_RETRY = { firstMs: 1_000, maxMs: 60_000 }
 
 /** Unmounted was the shim's last word, or there was none. */
@@ -134,7 +136,7 @@ export class Session {
         rejectOnAbort(this.#displaced.signal),
       ])
     } finally {
-      heardAll.abort(new LatchkeyError('ShuttingDown', 'the stream is over'))
+      heardAll.abort(OVER)
       await delivering.catch(() => undefined)
     }
   }
@@ -159,11 +161,14 @@ export class Session {
    * they change nothing. Where nobody can review them they are tried again, for the shim says them only once.
    */
   async #renew(message: Tokens__Output, stream: AbortSignal): Promise<void> {
-    const tokens = parseTokens(message.tokens)
-    this.#renewing.abort(new LatchkeyError('OperationPending', 'there are newer tokens'))
-    this.#renewing = new AbortController()
-    const signal = AbortSignal.any([stream, this.#renewing.signal])
+    let tokens: readonly ServiceToken[] = []
+    let signal = stream
     try {
+      // Not to be read is refused like any other: nobody waits for this, so that nobody would catch it.
+      tokens = parseTokens(message.tokens)
+      this.#renewing.abort(new LatchkeyError('OperationPending', 'there are newer tokens'))
+      this.#renewing = new AbortController()
+      signal = AbortSignal.any([stream, this.#renewing.signal])
       const proven = await this.#review({ ...this.volume, tokens }, signal)
       signal.throwIfAborted()
       const workload = keepNeeded(proven, this.items, this.#on)

@@ -1,4 +1,5 @@
 import { sleep } from '../../core/clock.ts'
+import { ENDED } from '../../core/deadline.ts'
 import type { Workload } from '../identity/workload.ts'
 import type { Item } from '../sources/item.ts'
 import { askOf, secretKeyOf, type SecretKey } from '../sources/secret-key.ts'
@@ -54,7 +55,7 @@ export function watchItems(
       const over = new AbortController()
       const bound = sleep(on.clock, waitMs, AbortSignal.any([signal, over.signal]))
       await Promise.race([wake.promise, bound.catch(() => undefined)])
-      over.abort()
+      over.abort(ENDED)
       signal.throwIfAborted()
       const noticed = pending
       pending = false

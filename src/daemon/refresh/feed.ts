@@ -1,5 +1,6 @@
 import { Backoff, jittered } from '../../core/backoff.ts'
 import { sleep, type Clock } from '../../core/clock.ts'
+import { ENDED } from '../../core/deadline.ts'
 import { LatchkeyError, type Reason } from '../../core/errors.ts'
 import { Pause } from '../../core/pause.ts'
 import type { RejectedTokens } from '../identity/rejected-tokens.ts'
@@ -208,7 +209,7 @@ export class Feed {
     } finally {
       cancelFirst()
       cancelLasting()
-      ended.abort()
+      ended.abort(ENDED)
     }
   }
 

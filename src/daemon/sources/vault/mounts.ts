@@ -1,4 +1,4 @@
-import { waitFor } from './shared-wait.ts'
+import { waitFor } from '../../../core/deadline.ts'
 
 /** An engine and where it is mounted. */
 export interface Mount {

@@ -2,7 +2,7 @@ import { Backoff, jittered } from '../../../core/backoff.ts'
 import { sleep, type Clock } from '../../../core/clock.ts'
 import { LatchkeyError } from '../../../core/errors.ts'
 import { Limiter } from '../../../core/limiter.ts'
-import { waitFor } from './shared-wait.ts'
+import { waitFor } from '../../../core/deadline.ts'
 import { TokenBucket } from './token-bucket.ts'
 import { VaultError } from './vault-error.ts'
 
