@@ -3,6 +3,7 @@ import {
   cpSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   rmSync,
   statSync,
@@ -10,7 +11,7 @@ import {
 } from 'node:fs'
 import { execFileSync } from 'node:child_process'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { join, relative } from 'node:path'
 import { parseArgs } from 'node:util'
 
 import { build } from 'esbuild'
@@ -19,13 +20,14 @@ import { packageFolderOf, writeBillOfMaterials, type Lock, type LockedPackage } 
 
 /*
  * `npm run build [-- --arch x64,arm64]`: everything the image holds, in dist/.
- *   app/bin/latchkey.js   the whole program as one ES module
+ *   app/bin/              the program as ES modules: latchkey.js, and what each command alone needs beside it
  *   proto/                two folders above it, where the sources have it too
  *   node_modules/         koffi's native part, which cannot be bundled
  *   sbom.cdx.json         every package of which something is in there, with its version and hash
  */
 const PROJECT = import.meta.dirname
 const DIST = join(PROJECT, 'dist')
+const APP = join(DIST, 'app', 'bin')
 const KNOWN_ARCHITECTURES = ['x64', 'arm64']
 
 interface Manifest {
@@ -53,9 +55,11 @@ writeBill()
 async function bundle(): Promise<readonly string[]> {
   const { metafile } = await build({
     metafile: true,
-    entryPoints: [join(PROJECT, 'src', 'main.ts')],
-    outfile: join(DIST, 'app', 'bin', 'latchkey.js'),
+    entryPoints: { latchkey: join(PROJECT, 'src', 'main.ts') },
+    outdir: APP,
     bundle: true,
+    // Each side loads its own part: what is loaded, used or not, is memory on every node.
+    splitting: true,
     format: 'esm',
     platform: 'node',
     target: 'node24',
@@ -80,8 +84,8 @@ async function bundle(): Promise<readonly string[]> {
 function writeBill(): void {
   const koffis = architectures.map((name) => `node_modules/@koromix/koffi-linux-${name}`)
   const folders = bundled.flatMap((file) => packageFolderOf(file) ?? [])
-  const bundle = join('app', 'bin', 'latchkey.js')
-  const files = new Map([[bundle, readFileSync(join(DIST, bundle))]])
+  const modules = readdirSync(APP).map((name) => join(APP, name))
+  const files = new Map(modules.map((file) => [relative(DIST, file), readFileSync(file)]))
   const text = writeBillOfMaterials(readLock(), [...folders, ...koffis], files)
   writeFileSync(join(DIST, 'sbom.cdx.json'), text)
 }
