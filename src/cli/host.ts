@@ -7,6 +7,7 @@ import { NodeClaim } from '../host/node-claim.ts'
 import { startHost, type RunningHost } from '../host/start-host.ts'
 import { TmpfsStore } from '../host/volume/tmpfs-store.ts'
 import type { Logger } from '../observability/log.ts'
+import { releaseGarbage } from '../syscalls/freed-memory.ts'
 import { probeKernel } from '../syscalls/kernel-features.ts'
 import { stopInTime, untilAborted } from './lifetime.ts'
 import { NODE_CGROUPS } from './node-cgroups.ts'
@@ -77,6 +78,7 @@ export function startHostSide(
     log,
     kubeletUid: ROOT,
     daemonUid,
+    releaseGarbage,
     cgroups: { root: NODE_CGROUPS, ownPodUid: process.env['POD_UID'] },
   })
 }

@@ -1,5 +1,6 @@
 import type { Config } from '../config/config.ts'
 import type { Clock } from '../core/clock.ts'
+import { GarbageRelease } from '../core/garbage-release.ts'
 import { LatchkeyError } from '../core/errors.ts'
 import { Limiter } from '../core/limiter.ts'
 import { createDaemonMetrics, type DaemonMetrics } from '../observability/daemon-metrics.ts'
@@ -10,7 +11,6 @@ import { peerUid } from '../wire/peer.ts'
 import { Audiences } from './diagnose/audiences.ts'
 import { diagnose } from './diagnose/diagnose.ts'
 import { createStaleEvents, type StaleEvents } from './events/stale-events.ts'
-import { GarbageRelease } from './garbage-release.ts'
 import { hostBeats, hostConnected, judge, registered } from './health.ts'
 import { listenForProbes } from './http-server.ts'
 import { createAuthenticator } from './identity/authenticator.ts'
@@ -59,9 +59,10 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
       log.warn({ err: LatchkeyError.from(err) }, 'garbage was not released')
     },
   })
-  const sessions = new Sessions(clock, budget, () => {
+  const release = (): void => {
     garbage.schedule()
-  })
+  }
+  const sessions = new Sessions(clock, budget, { admitted: release, accountGone: release })
   const rejected = new RejectedTokens({ clock })
   const { intervalMs } = config.refresh
   const reports = new ShimReports(clock)
@@ -122,6 +123,7 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
       log.error({ err }, 'probe or scrape failed')
     },
   })
+  garbage.schedule()
   log.info({ version, node: nodeName }, 'daemon started')
 
   return {

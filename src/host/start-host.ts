@@ -1,4 +1,6 @@
 import type { Clock } from '../core/clock.ts'
+import { LatchkeyError } from '../core/errors.ts'
+import { GarbageRelease } from '../core/garbage-release.ts'
 import type { Config } from '../config/config.ts'
 import { readCgroupMemory } from '../observability/cgroup-memory.ts'
 import { createHostMetrics, type HostMetrics } from '../observability/host-metrics.ts'
@@ -28,6 +30,8 @@ export interface HostOptions {
   readonly kubeletUid: number
   /** Who serves the mount socket; left out, whoever owns the folder around it. */
   readonly daemonUid?: number | undefined
+  /** Frees what nobody uses any more; see GarbageRelease. */
+  readonly releaseGarbage?: () => Promise<void>
   /** How pods' processes are seen; left out, no volume goes before kubelet unpublishes it. */
   readonly cgroups?: CgroupView
 }
@@ -71,10 +75,17 @@ export async function startHost(options: HostOptions): Promise<RunningHost> {
   const sweeper = createSweeper(options, volumes, metrics)
 
   let registration: RegistrationState = { isRegistered: false, error: '' }
+  const garbage = createGarbageRelease(options)
+  let countAtLastReport: number | undefined
   const reporter = new Reporter({
     link: client,
     clock,
-    report: () => report(version, registration, { volumes, sweeper, metrics }),
+    report: () => {
+      const { mounted } = volumes.count()
+      if (mounted !== countAtLastReport) garbage.schedule()
+      countAtLastReport = mounted
+      return report(version, registration, { volumes, sweeper, metrics })
+    },
   })
   const csi = await CsiServer.start({
     driver: config.driver,
@@ -111,11 +122,22 @@ export async function startHost(options: HostOptions): Promise<RunningHost> {
       volumes.stop()
       await csi.stop()
       await reporter.stop()
+      garbage.stop()
       await swept
       client.close()
       log.info({}, 'host side stopped')
     },
   }
+}
+
+function createGarbageRelease({ clock, log, releaseGarbage }: HostOptions): GarbageRelease {
+  return new GarbageRelease({
+    clock,
+    release: releaseGarbage ?? (() => Promise.resolve()),
+    onError: (err) => {
+      log.warn({ err: LatchkeyError.from(err) }, 'garbage was not released')
+    },
+  })
 }
 
 function createSweeper(options: HostOptions, volumes: Volumes, metrics: HostMetrics): Sweeper {

@@ -15,6 +15,12 @@ interface Detached {
   readonly cancelExpiry: () => void
 }
 
+export interface SessionsEvents {
+  readonly admitted?: () => void
+  /** The last volume of a service account is forgotten. */
+  readonly accountGone?: () => void
+}
+
 /**
  * Every authorised volume, by id: with a stream, or detached for a while after its stream broke, so that
  * a restarted shim can take it up again without tokens.
@@ -24,16 +30,15 @@ export class Sessions {
   readonly unserved: UnservedHoldings
   readonly #clock: Clock
   readonly #budget: ByteBudget
-  readonly #onAccountGone: () => void
+  readonly #on: SessionsEvents
   readonly #live = new Map<string, Session>()
   readonly #detached = new Map<string, Detached>()
 
-  /** `onAccountGone`: the last volume of a service account is forgotten. */
-  constructor(clock: Clock, budget: ByteBudget, onAccountGone: () => void = () => undefined) {
+  constructor(clock: Clock, budget: ByteBudget, on: SessionsEvents = {}) {
     this.unserved = new UnservedHoldings(clock)
     this.#clock = clock
     this.#budget = budget
-    this.#onAccountGone = onAccountGone
+    this.#on = on
   }
 
   /** Makes an authorised session the volume's only one. */
@@ -42,6 +47,7 @@ export class Sessions {
     this.#live.get(volumeId)?.displace()
     this.endDetached(volumeId)
     this.#live.set(volumeId, session)
+    this.#on.admitted?.()
     return session
   }
 
@@ -138,7 +144,9 @@ export class Sessions {
 
   #end(session: Session): void {
     session.end()
-    if (!this.list().some((other) => isSameAccount(other.session, session))) this.#onAccountGone()
+    if (!this.list().some((other) => isSameAccount(other.session, session))) {
+      this.#on.accountGone?.()
+    }
     if (!this.#live.has(session.volume.volumeId)) this.#budget.release(session.volume.volumeId)
   }
 }

@@ -146,9 +146,7 @@ test('a bookmark leaves no byte of a session in what was sent', async (t) => {
 test('a farewell for the last volume of an account lets its memory be released', async (t) => {
   const on = new LeasingWorld()
   let gone = 0
-  const sessions = new Sessions(on.clock, on.budget, () => {
-    gone += 1
-  })
+  const sessions = new Sessions(on.clock, on.budget, { accountGone: () => void (gone += 1) })
   Object.assign(on.leasing, { sessions })
   const { shim, ended } = await opened(t, on, undefined, sessions)
   const { volumeId } = sessions.list()[0]?.session.volume ?? { volumeId: '' }

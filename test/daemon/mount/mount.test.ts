@@ -411,9 +411,7 @@ test('the next look is that of the feeds', async (t) => {
 test('the end of a service account’s last volume is told, and no other end', async (t) => {
   const on = new World()
   let gone = 0
-  const sessions = new Sessions(on.clock, on.budget, () => {
-    gone += 1
-  })
+  const sessions = new Sessions(on.clock, on.budget, { accountGone: () => void (gone += 1) })
   Object.assign(on.stages, { sessions })
   const first = await opened(t, on)
   const second = begin(t, on, openMessage({ volumeId: 'csi-other' }))

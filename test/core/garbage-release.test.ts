@@ -1,5 +1,5 @@
 import test from 'ava'
-import { GarbageRelease } from '../../src/daemon/garbage-release.ts'
+import { GarbageRelease } from '../../src/core/garbage-release.ts'
 import { FakeClock } from '../support/fake-clock.ts'
 
 function world(release = () => Promise.resolve()) {

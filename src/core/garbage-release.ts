@@ -1,4 +1,4 @@
-import type { Clock } from '../core/clock.ts'
+import type { Clock } from './clock.ts'
 
 export interface GarbageReleaseOptions {
   readonly clock: Clock
@@ -7,14 +7,14 @@ export interface GarbageReleaseOptions {
   readonly onError: (thrown: unknown) => void
 }
 
-/** Time for the pods that leave together, and for what still holds their last messages. */
+/** Time for pods that come or leave together, and for what still holds their last messages. */
 const SETTLE_MS = 5_000
 /** Between two releases, so that pods that come and go all the time cost no more than this. */
 const REST_MS = 60_000
 
 /**
- * Has garbage released when secrets have left for good. What was theirs is overwritten as it is freed, but
- * V8 frees it when it needs room, which in a process with little to do may be hours later.
+ * Has garbage released when a process has little to do again. V8 frees when it needs room, which may be hours later:
+ * until then secrets that have left for good lie there, and the node lacks the memory that a busy minute took.
  */
 export class GarbageRelease {
   readonly #options: GarbageReleaseOptions
@@ -25,7 +25,7 @@ export class GarbageRelease {
     this.#options = options
   }
 
-  /** The last volume of a service account has gone. Several at once count as one. */
+  /** There is garbage. Several calls at once count as one. */
   schedule(): void {
     if (this.#cancel !== undefined) return
     const { clock } = this.#options
