@@ -98,11 +98,12 @@ export class Generations {
   }
 
   #create(generation: Generation): void {
-    this.#parts.fileRoom.check(this.#namespace(), memoryOf(generation.files))
-    const done = this.#parts.metrics.startStage('build')
-    this.#parts.store.create(this.#volume, generation.files)
+    const { fileRoom, metrics, store } = this.#parts
+    fileRoom.check(this.#namespace(), memoryOf(generation.files))
+    const done = metrics.startStage('build')
+    const bytes = store.create(this.#volume, generation.files)
     done()
-    this.recount()
+    fileRoom.set(this.#volume.volumeId, this.#namespace(), bytes)
   }
 
   #swap(generation: Generation): void {

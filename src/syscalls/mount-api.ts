@@ -66,6 +66,11 @@ export function makeReadOnly(mountFd: number): void {
   setAttributes(mountFd, MOUNT_ATTR_RDONLY, 0)
 }
 
+/** Lets this mount be written through, and no copy of it elsewhere. Throws: SyscallError. */
+export function makeWritable(mountFd: number): void {
+  setAttributes(mountFd, 0, MOUNT_ATTR_RDONLY)
+}
+
 /** A view of a mount that only this process has and may write through. Throws: SyscallError. */
 export function cloneWritable(folderFd: number): number {
   const clone = openTree(

@@ -18,10 +18,11 @@ export class MemoryStore implements VolumeStore {
   readonly #volumes = new Map<string, Stored>()
   failNext: 'create' | 'swap' | 'remove' | undefined
 
-  create(volume: Volume, files: readonly VolumeFile[]): void {
+  create(volume: Volume, files: readonly VolumeFile[]): number {
     this.#call('create')
     if (this.#volumes.has(volume.volumeId)) throw new Error('a second mount on top of the first')
     this.#put(volume, files)
+    return this.memoryOf(volume)
   }
 
   swap(volume: Volume, files: readonly VolumeFile[]): void {

@@ -36,7 +36,7 @@ export class DirectoryStore implements VolumeStore {
     this.#now = options.now
   }
 
-  create(volume: Volume, files: readonly VolumeFile[]): void {
+  create(volume: Volume, files: readonly VolumeFile[]): number {
     volumeIo('building the volume', false, () => {
       this.#withParent(volume, (parent) => {
         // Half a volume, from a process that died over it.
@@ -53,6 +53,7 @@ export class DirectoryStore implements VolumeStore {
         })
       })
     })
+    return this.memoryOf()
   }
 
   swap(volume: Volume, files: readonly VolumeFile[]): void {

@@ -3,7 +3,15 @@ import { lstatSync, readdirSync, renameSync, rmSync, symlinkSync } from 'node:fs
 import type { VolumeFile } from '../../core/types.ts'
 import { createGenerationFolder } from './generation-folder.ts'
 import { finishLink, UNFINISHED_MODE, type Ownership } from './ownership.ts'
-import { DATA, HIDDEN, linkNames, readLink, touchLinks, unlinkOthers } from './visible-links.ts'
+import {
+  DATA,
+  HIDDEN,
+  linkNames,
+  makeLink,
+  readLink,
+  touchLinks,
+  unlinkOthers,
+} from './visible-links.ts'
 
 /*
  * A volume's root holds what kubelet's AtomicWriter makes for a Secret volume, so that no application sees
@@ -30,7 +38,7 @@ export function writeGeneration(
 ): void {
   sweep(root)
   const before = currentGeneration(root)
-  const names = new Set(files.map(({ path }) => topName(path)))
+  const names = namesOf(files)
   const folder = generationName(now)
   createGenerationFolder(`${root}/${folder}`, files, ownership)
   try {
@@ -46,6 +54,25 @@ export function writeGeneration(
   }
   unlinkOthers(root, names)
   if (before !== undefined) touchLinks(root, now)
+}
+
+/**
+ * The same in a root that is new and that nobody sees yet: nothing is in the way and nothing has to stay whole.
+ * On failure the root is left as it is, to be thrown away.
+ *
+ * Throws: InvalidRequest for a path that no volume may have, or that comes twice · errors of node:fs.
+ */
+export function writeFirstGeneration(
+  root: string,
+  files: readonly VolumeFile[],
+  ownership: Ownership,
+  now: Date,
+): void {
+  const folder = generationName(now)
+  createGenerationFolder(`${root}/${folder}`, files, ownership)
+  for (const name of namesOf(files)) makeLink(root, name, ownership)
+  symlinkSync(folder, `${root}/${DATA}`)
+  finishLink(`${root}/${DATA}`, ownership)
 }
 
 /** The folder that `..data` points at; undefined in a root where nothing was finished yet. */
@@ -86,9 +113,9 @@ function hiddenNames(root: string): readonly string[] {
   return readdirSync(root).filter((name) => name.startsWith(HIDDEN))
 }
 
-function topName(path: string): string {
-  const [top = ''] = path.split('/', 1)
-  return top
+/** What is visible of them in the root. */
+function namesOf(files: readonly VolumeFile[]): ReadonlySet<string> {
+  return new Set(files.map(({ path }) => path.split('/', 1)[0] ?? ''))
 }
 
 /** ..2026_11_21_07_00_00.1234567890, in UTC as kubelet's; what follows the dot only has to be another one. */

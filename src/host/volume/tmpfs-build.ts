@@ -9,7 +9,7 @@ import {
   type TmpfsOptions,
 } from '../../syscalls/mount-api.ts'
 import { pathIn } from './held-folder.ts'
-import { writeGeneration } from './layout.ts'
+import { writeFirstGeneration } from './layout.ts'
 import { sourceOf } from './mountinfo.ts'
 import { withNewTarget, type TargetParent } from './target-folder.ts'
 import type { Volume } from './volume-store.ts'
@@ -31,26 +31,26 @@ const MAX_INODES = 16_384
 /**
  * Builds a volume out of sight and lets it appear at its target whole and read-only: a crash at any step
  * before the last leaves no mount, for one that is attached nowhere dies with its process. `attached` gets the
- * root of the new file system at the end.
+ * root of the new file system at the end; its answer is the answer.
  *
  * Throws: VolumeIo where something else lies at the target · SyscallError · errors of node:fs.
  */
-export function buildVolume(
+export function buildVolume<T>(
   volume: Volume,
   files: readonly VolumeFile[],
   parent: TargetParent,
   options: BuildOptions,
-  attached: (rootFd: number) => void,
-): void {
+  attached: (rootFd: number) => T,
+): T {
   const mount = createDetachedTmpfs(tmpfsOptions(volume, options))
   try {
     const ownership = { fsGroup: volume.fsGroup, isRequired: true }
-    writeGeneration(pathIn(mount), files, ownership, options.now())
+    writeFirstGeneration(pathIn(mount), files, ownership, options.now())
     makeReadOnly(mount)
     withNewTarget(parent, (fd) => {
       attach(mount, fd)
     })
-    attached(mount)
+    return attached(mount)
   } finally {
     // An open descriptor would keep the file system busy at unmount.
     closeSync(mount)

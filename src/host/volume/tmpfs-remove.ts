@@ -1,7 +1,7 @@
-import { closeSync, lstatSync } from 'node:fs'
+import { lstatSync } from 'node:fs'
 import { LatchkeyError } from '../../core/errors.ts'
 import { isSyscallError } from '../../syscalls/libc.ts'
-import { cloneWritable, unmount, unmountLazily } from '../../syscalls/mount-api.ts'
+import { makeWritable, unmount, unmountLazily } from '../../syscalls/mount-api.ts'
 import { pathIn } from './held-folder.ts'
 import { isMountPoint, removeTarget, withTarget, type TargetParent } from './target-folder.ts'
 import { volumeIo } from './volume-io.ts'
@@ -63,13 +63,13 @@ function refusal(why: string): LatchkeyError {
   return new LatchkeyError('VolumeIo', why, { leftMounted: true })
 }
 
+/**
+ * By the mount itself, which is about to go: closing a clone has the kernel wait for all of its processors, as
+ * unmounting does, and that takes as long as all the rest of a removal. What containers have are other mounts.
+ */
 function emptyOut(rootFd: number): void {
-  const clone = cloneWritable(rootFd)
-  try {
-    wipeFolder(pathIn(clone))
-  } finally {
-    closeSync(clone)
-  }
+  makeWritable(rootFd)
+  wipeFolder(pathIn(rootFd))
 }
 
 function detach(target: string): void {

@@ -42,15 +42,16 @@ export class TmpfsStore implements VolumeStore {
     this.#build = options
   }
 
-  create(volume: Volume, files: readonly VolumeFile[]): void {
+  create(volume: Volume, files: readonly VolumeFile[]): number {
     const { features, allowSwap } = this.#options
-    volumeIo('building the volume', false, () => {
+    return volumeIo('building the volume', false, () => {
       if (!allowSwap) refuseSwap(features, readFileSync('/proc/swaps', 'utf8'))
-      withTargetParent(this.#options.kubeletRoot, volume.targetPath, (parent) => {
+      return withTargetParent(this.#options.kubeletRoot, volume.targetPath, (parent) =>
         buildVolume(volume, files, parent, this.#build, (rootFd) => {
           this.#known.add(volume.volumeId, rootFd)
-        })
-      })
+          return memoryIn(readStats(pathIn(rootFd)))
+        }),
+      )
     })
   }
 
@@ -116,8 +117,7 @@ export class TmpfsStore implements VolumeStore {
   }
 
   memoryOf(volume: Volume): number {
-    const { bytes, inodes } = this.stats(volume)
-    return bytes.used + inodes.used * INODE_BYTES
+    return memoryIn(this.stats(volume))
   }
 
   stats(volume: VolumeRef): VolumeStats {
@@ -156,6 +156,10 @@ export class TmpfsStore implements VolumeStore {
       withTarget(parent, use),
     )
   }
+}
+
+function memoryIn({ bytes, inodes }: VolumeStats): number {
+  return bytes.used + inodes.used * INODE_BYTES
 }
 
 /** Nothing there, no folder there, or a link on the way there. */

@@ -12,12 +12,21 @@ export const HIDDEN = '..'
 export function linkNames(root: string, names: Iterable<string>, ownership: Ownership): void {
   for (const name of names) {
     const link = `${root}/${name}`
-    const target = `${DATA}/${name}`
-    if (readLink(link) === target) continue
+    if (readLink(link) === targetOf(name)) continue
     rmSync(link, { recursive: true, force: true })
-    symlinkSync(target, link)
-    finishLink(link, ownership)
+    makeLink(root, name, ownership)
   }
+}
+
+/** Makes `name -> ..data/name` where nothing of that name lies. */
+export function makeLink(root: string, name: string, ownership: Ownership): void {
+  const link = `${root}/${name}`
+  symlinkSync(targetOf(name), link)
+  finishLink(link, ownership)
+}
+
+function targetOf(name: string): string {
+  return `${DATA}/${name}`
 }
 
 /** Removes every visible entry but `names`. */

@@ -32,8 +32,11 @@ export interface VolumeStore {
   /** What stands behind a volume, in a word for logs and the demo. */
   readonly kind: 'tmpfs' | 'directory'
 
-  /** Makes the volume with its first generation in it and only then lets it appear at the target. */
-  create(volume: Volume, files: readonly VolumeFile[]): void
+  /**
+   * Makes the volume with its first generation in it and only then lets it appear at the target. Answers its
+   * `memoryOf`.
+   */
+  create(volume: Volume, files: readonly VolumeFile[]): number
 
   /** Puts a new generation in place of the current one; the old one stays readable until `prune`. */
   swap(volume: Volume, files: readonly VolumeFile[]): void

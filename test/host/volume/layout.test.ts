@@ -13,7 +13,11 @@ import test from 'ava'
 import { contentsDigest } from '../../../src/core/contents-digest.ts'
 import { LatchkeyError } from '../../../src/core/errors.ts'
 import type { VolumeFile } from '../../../src/core/types.ts'
-import { pruneGenerations, writeGeneration } from '../../../src/host/volume/layout.ts'
+import {
+  pruneGenerations,
+  writeFirstGeneration,
+  writeGeneration,
+} from '../../../src/host/volume/layout.ts'
 import { digestOf } from '../../../src/host/volume/read-back.ts'
 import { wipeFolder } from '../../../src/host/volume/wipe.ts'
 import { withFsFaults } from '../../support/fs-faults.ts'
@@ -65,6 +69,21 @@ test('files whose paths share folders lie in the same ones', (t) => {
   write(root, files)
   t.is(readFileSync(`${root}/a/b/two`, 'utf8'), '2')
   t.is(readFileSync(`${root}/a/three`, 'utf8'), '3')
+})
+
+test('what is built out of sight looks as what is written in plain sight, and is swapped like it', (t) => {
+  const files = [fileOf('a/one', '1'), fileOf('a/two', '2'), fileOf('three', '3')]
+  const seen = tempDir(t)
+  write(seen, files)
+  const unseen = tempDir(t)
+  writeFirstGeneration(unseen, files, OWNERSHIP, NOW)
+  t.deepEqual(listing(unseen), listing(seen))
+  t.deepEqual(digestOf(unseen), digestOf(seen))
+  write(unseen, [fileOf('three', '4')], LATER)
+  pruneGenerations(unseen)
+  write(seen, [fileOf('three', '4')], LATER)
+  pruneGenerations(seen)
+  t.deepEqual(listing(unseen), listing(seen))
 })
 
 for (const path of ['../x', '/x', 'a/../b', '..x', 'a//b', '', 'a/./b', 'a\0b']) {
