@@ -166,7 +166,8 @@ export class VolumeKeeper {
   /**
    * Tells the daemon that the volume is gone. With a bookmark in hand it is waited for until all that the
    * volume held has been given back; answers the bookmark where no daemon has said so, for the receiver to
-   * close. Without one it is not waited for, and what it cannot be told now expires over there.
+   * close. Without one it has a moment to end the stream, for hanging up on it costs both sides an error each;
+   * what it cannot be told now expires over there.
    */
   async sayUnmounted(): Promise<HeldBookmark | undefined> {
     this.#isLeaving = true
@@ -174,7 +175,7 @@ export class VolumeKeeper {
     const isOwed = said !== undefined && !this.#bookmark.isEmpty
     const ms = isOwed ? ACKNOWLEDGE_MS : FAREWELL_MS
     await Promise.race([
-      isOwed ? said.then(() => this.#attending) : said,
+      said?.then(() => this.#attending),
       sleep(this.#parts.clock, ms, this.#over.signal),
     ]).catch(() => undefined)
     this.#over.abort(new LatchkeyError('ShuttingDown', 'the volume is gone'))

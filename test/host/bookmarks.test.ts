@@ -88,7 +88,7 @@ test('an empty bookmark is noted, and forgets the one before', async (t) => {
   await again.hears('committed')
   await on.volumes.unpublish(request)
   await again.hears('unmounted')
-  await until(() => again.isOver, { what: 'the host to hang up' })
+  again.refuse('DaemonUnavailable', 'killed')
   await on.clock.advance(5 * 60_000)
   t.is(on.daemon.farewells.length, 0)
 })
@@ -192,6 +192,20 @@ test('without a bookmark the stream ends with Unmounted, and nothing follows', a
   await publishing
   await on.volumes.unpublish(request)
   await stream.hears('unmounted')
+  stream.finish()
+  await on.clock.advance(60_000)
+  t.is(on.daemon.streams.length, 1)
+})
+
+test('a daemon that does not end a stream without a bookmark is hung up on', async (t) => {
+  const on = new BookmarkWorld(t)
+  const { publishing, request, stream } = await on.begin()
+  stream.contents(1, { password: 'one' })
+  await publishing
+  await on.volumes.unpublish(request)
+  await stream.hears('unmounted')
+  t.false(stream.isOver)
+  await on.clock.advance(2_000)
   await until(() => stream.isOver, { what: 'the host to hang up' })
   await on.clock.advance(60_000)
   t.is(on.daemon.streams.length, 1)
@@ -260,8 +274,26 @@ test('a first bookmark that crosses Unmounted leaves a farewell', async (t) => {
     stream.bookmark('lease-1')
   }
   await on.volumes.unpublish(request)
+  stream.refuse('DaemonUnavailable', 'killed')
   await on.clock.advance(2_000)
   t.is(farewellWith(await on.daemon.farewell(0)), 'lease-1')
+})
+
+test('a first bookmark that crosses Unmounted leaves none where the daemon ends the stream well', async (t) => {
+  const on = new BookmarkWorld(t)
+  const { publishing, request, stream } = await on.begin()
+  stream.contents(1, { password: 'one' })
+  await publishing
+  const remove = on.store.remove.bind(on.store)
+  on.store.remove = (volume) => {
+    remove(volume)
+    stream.bookmark('lease-1')
+  }
+  await on.volumes.unpublish(request)
+  await stream.hears('unmounted')
+  stream.finish()
+  await on.clock.advance(10 * 60_000)
+  t.deepEqual(await on.farewells(), { waiting: 0, done: 0, givenUp: 0 })
 })
 
 test('a stream that ended well while the pod lived acknowledges nothing', async (t) => {
