@@ -8,8 +8,6 @@ import type { SealedWorld } from '../worlds/sealed-world.ts'
 
 const VOLUMES = 110
 const PUBLISHES_AT_ONCE = 20
-/** For the burst of publishes to be over, with what is done once after it. */
-const SETTLE_MS = 15_000
 /** About how often kubelet publishes each volume again; the node's are spread over it. */
 const REPUBLISH_MS = 60_000
 const GOAL = { of: 'ours', is: 'under', bound: 0.2 } as const
@@ -27,7 +25,8 @@ export const cpuIdle: Row<SealedWorld> = {
     const pods = await objects.makePods(VOLUMES, 'each its own')
     node.kubelet.prepare(pods)
     await inBatches(pods, PUBLISHES_AT_ONCE, (pod) => node.kubelet.publish(pod))
-    await sleep(SETTLE_MS)
+    // For the burst of publishes to be over, with the garbage that it left.
+    await sleep(world.scale(60_000, 10_000))
     const windowMs = world.scale(60_000, 12_000)
     const quiet = await shareOfCore(node, windowMs, () => sleep(windowMs))
     const usual = await shareOfCore(node, windowMs, () => republish(node, pods, windowMs))
