@@ -35,6 +35,8 @@ interface Review {
 export class SharedReviews {
   readonly #options: SharedReviewsOptions
   readonly #reviews = new Map<string, Review>()
+  /** Confirmed ones, in the order in which they were: a hundred pods at once must not look at each other's. */
+  readonly #kept = new Map<string, Review>()
 
   constructor(options: SharedReviewsOptions) {
     this.#options = options
@@ -49,7 +51,9 @@ export class SharedReviews {
     signal.throwIfAborted()
     this.#dropOld()
     const key = JSON.stringify([digestOfToken(token), ...audiences])
-    const review = this.#reviews.get(key) ?? this.#begin(key, token, audiences)
+    const known = this.#reviews.get(key)
+    const isGood = known !== undefined && this.#isGood(known)
+    const review = isGood ? known : this.#begin(key, token, audiences)
     review.waiting += 1
     try {
       return await waitFor(review.status, signal)
@@ -73,8 +77,7 @@ export class SharedReviews {
     const review: Review = {
       status: this.#ask(token, audiences, abandoned.signal).then(
         (status) => {
-          if (status.authenticated && status.error === '')
-            review.confirmedAtMs = this.#options.clock.now()
+          if (status.authenticated && status.error === '') this.#keep(key, review)
           else this.#forget(key, review)
           return status
         },
@@ -110,16 +113,26 @@ export class SharedReviews {
     }
   }
 
+  #keep(key: string, review: Review): void {
+    review.confirmedAtMs = this.#options.clock.now()
+    if (this.#reviews.get(key) === review) this.#kept.set(key, review)
+  }
+
   #forget(key: string, review: Review): void {
     if (this.#reviews.get(key) === review) this.#reviews.delete(key)
+    if (this.#kept.get(key) === review) this.#kept.delete(key)
   }
 
   #dropOld(): void {
-    const nowMs = this.#options.clock.now()
-    for (const [key, { confirmedAtMs }] of this.#reviews) {
-      if (confirmedAtMs === undefined) continue
-      // A clock that was set back must not make an answer good for longer.
-      if (Math.abs(nowMs - confirmedAtMs) >= KEEP_MS) this.#reviews.delete(key)
+    for (const [key, review] of this.#kept) {
+      if (this.#isGood(review)) return
+      this.#forget(key, review)
     }
+  }
+
+  /** Under way, or not confirmed too long ago. A clock that was set back must not make an answer good for longer. */
+  #isGood({ confirmedAtMs }: Review): boolean {
+    if (confirmedAtMs === undefined) return true
+    return Math.abs(this.#options.clock.now() - confirmedAtMs) < KEEP_MS
   }
 }

@@ -21,6 +21,7 @@ export interface NamedObject {
 
 const MAX_AUDIENCES = 64
 const MAX_TEXT_CHARS = 1024
+const UTF8 = new TextDecoder('utf-8', { fatal: true })
 const COMPACT_JWS = /^[\w-]+\.([\w-]+)\.[\w-]+$/
 // The latest moment that a Date can hold, in seconds.
 const MAX_EPOCH_SECONDS = 8_640_000_000_000
@@ -71,7 +72,7 @@ function parsePayload(token: SecretBytes, audience: string): JsonObject {
   const json = Buffer.from(payload, 'base64url')
   let parsed: unknown
   try {
-    parsed = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(json))
+    parsed = JSON.parse(UTF8.decode(json))
   } catch {
     // The parser's own message quotes the payload.
     return refuseToken(audience, 'has claims that are not JSON')

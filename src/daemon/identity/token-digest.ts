@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import type { SecretBytes } from '../../core/secret-bytes.ts'
 
 /** What a token is called where it has to be found again: a map keyed by the token itself would keep it as text. */
@@ -6,5 +6,5 @@ export type TokenDigest = string
 
 /** SHA-256, base64. */
 export function digestOfToken(token: SecretBytes): TokenDigest {
-  return token.use((bytes) => createHash('sha256').update(bytes).digest('base64'))
+  return token.use((bytes) => hash('sha256', bytes, 'base64'))
 }

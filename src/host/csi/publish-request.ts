@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer'
 import { LatchkeyError } from '../../core/errors.ts'
 import { isDnsLabel, isDnsSubdomain } from '../../core/kube-names.ts'
 import { MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTES, MAX_USER_OR_GROUP_ID } from '../../core/limits.ts'
@@ -118,11 +119,8 @@ function readContext(context: Readonly<Record<string, Buffer>>): ReadonlyMap<str
 }
 
 function readText(key: string, value: Buffer): string {
-  try {
-    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(value)
-  } catch {
-    return refuse(`volumeAttributes.${printable(key)}`, 'is not valid UTF-8')
-  }
+  if (isUtf8(value)) return value.toString()
+  return refuse(`volumeAttributes.${printable(key)}`, 'is not valid UTF-8')
 }
 
 /** What the pod's author wrote. Who forges a key of kubelet's that kubelet does not set is refused. */
