@@ -143,18 +143,27 @@ static void write_files(int folder, struct shape shape, const char *bytes) {
   }
 }
 
-static void link_names(int root, int files, int is_first) {
-  char path[PATH_BYTES], name[16], target[32];
+static void link_to(int root, const char *name, const char *target) {
+  char path[PATH_BYTES];
+  path_in(path, root, name);
+  must(symlink(target, path), "symlink");
+  must(lchown(path, 0, 0), "lchown");
+}
+
+static void make_links(int root, int files) {
+  char name[16], target[32];
+  for (int file = 0; file < files; file += 1) {
+    snprintf(name, sizeof name, "file-%d", file);
+    snprintf(target, sizeof target, "..data/%s", name);
+    link_to(root, name, target);
+  }
+}
+
+static void look_at_links(int root, int files) {
+  char name[16];
   for (int file = 0; file < files; file += 1) {
     snprintf(name, sizeof name, "file-%d", file);
     look_at_link(root, name);
-    if (!is_first) continue;
-    struct stat stat;
-    path_in(path, root, name);
-    if (lstat(path, &stat) == 0) errx(1, "%s is there already", path);
-    snprintf(target, sizeof target, "..data/%s", name);
-    must(symlink(target, path), "symlink");
-    must(lchown(path, 0, 0), "lchown");
   }
 }
 
@@ -175,17 +184,8 @@ static const char *GENERATIONS[] = {
     "..2026_11_21_07_00_01.2000000000",
 };
 
-static void write_generation(int root, int generation, struct shape shape, const char *bytes) {
-  char path[PATH_BYTES], final[PATH_BYTES];
-  int is_first = generation == 0;
-  list_fd(root);
-  if (!is_first) {
-    struct stat stat;
-    path_in(path, root, GENERATIONS[0]);
-    must(lstat(path, &stat), "lstat");
-    look_at_link(root, "..data");
-  }
-  look_at_link(root, "..data");
+static void make_generation(int root, int generation, struct shape shape, const char *bytes) {
+  char path[PATH_BYTES];
   path_in(path, root, GENERATIONS[generation]);
   must(mkdir(path, 0700), "mkdir");
   int folder = open_folder(path);
@@ -193,24 +193,41 @@ static void write_generation(int root, int generation, struct shape shape, const
   must(fchown(folder, 0, 0), "fchown");
   must(fchmod(folder, 0755), "fchmod");
   close(folder);
-  link_names(root, shape.files, is_first);
+}
+
+/* In a root that nobody sees yet. */
+static void write_first(int root, struct shape shape, const char *bytes) {
+  make_generation(root, 0, shape, bytes);
+  make_links(root, shape.files);
+  link_to(root, "..data", GENERATIONS[0]);
+}
+
+static void write_next(int root, struct shape shape, const char *bytes) {
+  char path[PATH_BYTES], final[PATH_BYTES];
+  struct stat stat;
+  list_fd(root);
+  path_in(path, root, GENERATIONS[0]);
+  must(lstat(path, &stat), "lstat");
+  look_at_link(root, "..data");
+  look_at_link(root, "..data");
+  make_generation(root, 1, shape, bytes);
+  look_at_links(root, shape.files);
+  link_to(root, "..data_tmp", GENERATIONS[1]);
   path_in(path, root, "..data_tmp");
   path_in(final, root, "..data");
-  must(symlink(GENERATIONS[generation], path), "symlink");
-  must(lchown(path, 0, 0), "lchown");
   must(rename(path, final), "rename");
   list_fd(root);
-  if (is_first) return;
   list_fd(root);
   touch_links(root, shape.files);
 }
 
 static void create_volume(const char *folder, const char *uid, struct shape shape, const char *bytes) {
   char target[PATH_BYTES], source[128];
+  struct statfs system;
   struct parent parent = open_parent(folder, uid);
   snprintf(source, sizeof source, "latchkey:1:csi-%s", uid);
   int mount = create_tmpfs(source);
-  write_generation(mount, 0, shape, bytes);
+  write_first(mount, shape, bytes);
   set_attributes(mount, ATTR_RDONLY, 0);
   path_in(target, parent.fds[STEPS], "mount");
   must(mkdir(target, 0750), "mkdir target");
@@ -221,6 +238,8 @@ static void create_volume(const char *folder, const char *uid, struct shape shap
   must(syscall(MOVE_MOUNT, mount, "", fd, "", MOVE_EMPTY_PATHS), "move_mount");
   close(fd);
   identify(mount);
+  path_in(target, mount, ".");
+  must(statfs(target, &system), "statfs");
   close(mount);
   close_parent(&parent);
 }
@@ -240,7 +259,7 @@ static void swap_volume(const char *folder, const char *uid, struct shape shape,
   int fd = open_folder(target);
   identify(fd);
   int clone = clone_writable(fd);
-  write_generation(clone, 1, shape, bytes);
+  write_next(clone, shape, bytes);
   close(clone);
   close(fd);
   close_parent(&parent);
@@ -292,19 +311,19 @@ static void remove_link(int root, const char *name) {
   must(unlink(path), "unlink");
 }
 
-static void empty_out(int clone, int generations, struct shape shape, const char *zeros) {
+static void empty_out(int mount, int generations, struct shape shape, const char *zeros) {
   char path[PATH_BYTES], name[16];
-  path_in(path, clone, ".");
+  path_in(path, mount, ".");
   int root = open_folder(path);
   list_fd(root);
   for (int n = 0; n < generations; n += 1) zero_files(root, GENERATIONS[n], shape, zeros);
   close(root);
-  list_fd(clone);
-  for (int n = 0; n < generations; n += 1) remove_generation(clone, GENERATIONS[n], shape.files);
-  remove_link(clone, "..data");
+  list_fd(mount);
+  for (int n = 0; n < generations; n += 1) remove_generation(mount, GENERATIONS[n], shape.files);
+  remove_link(mount, "..data");
   for (int file = 0; file < shape.files; file += 1) {
     snprintf(name, sizeof name, "file-%d", file);
-    remove_link(clone, name);
+    remove_link(mount, name);
   }
 }
 
@@ -319,9 +338,8 @@ static void remove_volume(
   read_mount_id(fd);
   read_mount_id(parent.fds[STEPS]);
   identify(fd);
-  int clone = clone_writable(fd);
-  empty_out(clone, generations, shape, zeros);
-  close(clone);
+  set_attributes(fd, 0, ATTR_RDONLY);
+  empty_out(fd, generations, shape, zeros);
   close(fd);
   must(umount2(target, NOFOLLOW_UMOUNT), "umount2");
   must(lstat(target, &stat), "lstat");
