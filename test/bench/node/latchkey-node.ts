@@ -2,7 +2,6 @@ import { chmodSync, chownSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 import { NODE_NAME } from './bench-objects.ts'
-import type { ControlPlane } from './control-plane.ts'
 import type { Image } from './image.ts'
 import { BenchKubelet, DRIVER } from './kubelet.ts'
 import type { MemoryGroup } from './memory-group.ts'
@@ -15,8 +14,8 @@ const REGISTERED_WITHIN_MS = 30_000
 export interface NodeOptions {
   readonly folder: string
   readonly image: Image
-  readonly plane: ControlPlane
-  readonly daemonToken: string
+  /** Address of the API server; its token and authority lie where every pod has them. */
+  readonly url: string
   readonly groups?: { readonly host: MemoryGroup; readonly daemon: MemoryGroup } | undefined
 }
 
@@ -25,7 +24,6 @@ export class LatchkeyNode {
   readonly kubelet: BenchKubelet
   readonly #options: NodeOptions
   readonly #configFile: string
-  readonly #kubeconfigFile: string
   #host: Side | undefined
   #daemon: Side | undefined
 
@@ -34,7 +32,6 @@ export class LatchkeyNode {
     const { folder } = options
     this.#options = options
     this.#configFile = join(folder, 'config.yaml')
-    this.#kubeconfigFile = join(folder, 'kubeconfig')
     mkdirSync(folder)
     chmodSync(folder, 0o755)
     for (const name of ['pods', `plugins/${DRIVER}`, 'plugins_registry']) {
@@ -43,8 +40,6 @@ export class LatchkeyNode {
     mkdirSync(join(folder, 'run'))
     chownSync(join(folder, 'run'), DAEMON_UID, DAEMON_UID)
     writeFileSync(this.#configFile, JSON.stringify(this.#config()))
-    writeFileSync(this.#kubeconfigFile, JSON.stringify(kubeconfigOf(options)), { mode: 0o600 })
-    chownSync(this.#kubeconfigFile, DAEMON_UID, DAEMON_UID)
     this.kubelet = new BenchKubelet(join(folder, 'k'))
   }
 
@@ -70,7 +65,9 @@ export class LatchkeyNode {
   }
 
   startDaemon(): void {
-    this.#daemon = this.#launch('daemon', DAEMON_UID, { NODE_NAME })
+    const { hostname, port } = new URL(this.#options.url)
+    const address = { KUBERNETES_SERVICE_HOST: hostname, KUBERNETES_SERVICE_PORT: port }
+    this.#daemon = this.#launch('daemon', DAEMON_UID, { NODE_NAME, ...address })
   }
 
   async untilRegistered(): Promise<void> {
@@ -104,22 +101,9 @@ export class LatchkeyNode {
     return {
       kubelet: { root: join(folder, 'k') },
       sockets: { mount: join(folder, 'run', 'mount', 'mount.sock') },
-      kubernetes: { kubeconfig: this.#kubeconfigFile },
       http: { address: '127.0.0.1', port: 0 },
       // Other processes of this bench may have swap on their machine.
       volumes: { allowSwap: true },
     }
-  }
-}
-
-function kubeconfigOf({ plane, daemonToken }: NodeOptions): object {
-  const ca = plane.authority.toString('base64')
-  return {
-    apiVersion: 'v1',
-    kind: 'Config',
-    clusters: [{ name: 'bench', cluster: { server: plane.url, 'certificate-authority-data': ca } }],
-    users: [{ name: 'latchkey', user: { token: daemonToken } }],
-    contexts: [{ name: 'bench', context: { cluster: 'bench', user: 'latchkey' } }],
-    'current-context': 'bench',
   }
 }

@@ -11,6 +11,11 @@ import { SealedWorld } from './sealed-world.ts'
 const order = JSON.parse(process.argv[2] ?? '') as SealedOrder
 // Sockets lie in it, and their paths are short.
 const folder = mkdtempSync('/tmp/lkb-')
+// Whoever asked has gone. All that was started here goes with this process.
+process.once('disconnect', () => {
+  removeFolder()
+  process.exit(1)
+})
 const world = new SealedWorld(order, folder)
 try {
   for (const row of SEALED_ROWS.filter(({ name }) => order.rows.includes(name))) {
@@ -21,10 +26,15 @@ try {
   }
 } finally {
   await world.close()
+  removeFolder()
+  process.removeAllListeners('disconnect')
+  process.disconnect()
+}
+
+function removeFolder(): void {
   // A side that stops leaves its volumes to the next one.
   for (const { mountPoint } of readMounts().toReversed()) {
     if (mountPoint.startsWith(`${folder}/`)) unmountLazily(mountPoint)
   }
   rmSync(folder, { recursive: true, force: true })
-  process.disconnect()
 }

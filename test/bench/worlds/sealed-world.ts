@@ -1,6 +1,7 @@
-import { chmodSync, mkdirSync } from 'node:fs'
+import { chmodSync, mkdirSync, realpathSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
+import { run } from '../../e2e/cluster/command.ts'
 import { compile } from '../c/program.ts'
 import { BenchObjects } from '../node/bench-objects.ts'
 import { startControlPlane, type ControlPlane } from '../node/control-plane.ts'
@@ -59,10 +60,10 @@ export class SealedWorld {
   /** A node of its own with Latchkey on it, nothing started. It is stopped when the row is done. */
   async makeNode(groups?: NodeOptions['groups']): Promise<LatchkeyNode> {
     const image = this.image()
-    const { plane, daemonToken } = await this.cluster()
+    const { plane } = await this.cluster()
     this.#made += 1
     const folder = join(this.folder, `n${this.#made}`)
-    const node = new LatchkeyNode({ folder, image, plane, daemonToken, groups })
+    const node = new LatchkeyNode({ folder, image, url: plane.url, groups })
     this.#nodes.push(node)
     return node
   }
@@ -94,6 +95,17 @@ export class SealedWorld {
     if (binaries === undefined) throw new Error('no control plane was built')
     const plane = await startControlPlane(binaries, join(this.folder, 'control-plane'))
     const objects = await BenchObjects.make(plane)
-    return { plane, objects, daemonToken: await objects.daemonToken() }
+    const daemonToken = await objects.daemonToken()
+    await placeServiceAccount(plane.authority, daemonToken)
+    return { plane, objects, daemonToken }
   }
+}
+
+/** What kubelet gives the daemon's container. In these namespaces only: /run is another one outside. */
+async function placeServiceAccount(authority: Buffer, token: string): Promise<void> {
+  await run(['mount', '-t', 'tmpfs', 'tmpfs', realpathSync('/var/run')])
+  const folder = '/var/run/secrets/kubernetes.io/serviceaccount'
+  mkdirSync(folder, { recursive: true })
+  writeFileSync(join(folder, 'ca.crt'), authority)
+  writeFileSync(join(folder, 'token'), token)
 }
