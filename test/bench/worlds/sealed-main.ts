@@ -36,5 +36,5 @@ function removeFolder(): void {
   for (const { mountPoint } of readMounts().toReversed()) {
     if (mountPoint.startsWith(`${folder}/`)) unmountLazily(mountPoint)
   }
-  rmSync(folder, { recursive: true, force: true })
+  rmSync(folder, { recursive: true, force: true, maxRetries: 5 })
 }
