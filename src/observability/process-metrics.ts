@@ -1,5 +1,6 @@
 import { readdirSync } from 'node:fs'
 import { collectDefaultMetrics, Counter, Gauge, type Registry } from 'prom-client'
+import { collectEventLoopLag, HARDLY_EVER_MS } from './event-loop-lag.ts'
 
 /** Gauges whose names end in _total, which Prometheus keeps for counters, and what they add up. */
 const ACTIVE = ['resources', 'handles', 'requests'].flatMap((what) => [
@@ -9,8 +10,9 @@ const ACTIVE = ['resources', 'handles', 'requests'].flatMap((what) => [
 
 /** The usual process_ and nodejs_ figures, under the names that existing dashboards look for. */
 export function collectProcessMetrics(register: Registry): void {
-  collectDefaultMetrics({ register })
+  collectDefaultMetrics({ register, eventLoopMonitoringPrecision: HARDLY_EVER_MS })
   for (const name of ACTIVE) register.removeSingleMetric(name)
+  collectEventLoopLag(register)
 }
 
 /** A few figures of the host side's process, under names that do not meet the daemon's on their common page. */
