@@ -275,7 +275,7 @@ export class Volumes {
   }
 
   #strays(): readonly Volume[] {
-    return this.#parts.store.list().filter(({ volumeId }) => !this.#keepers.has(volumeId))
+    return this.#parts.store.list((volumeId) => this.#keepers.has(volumeId))
   }
 
   #adopt(volume: Volume, digest: Buffer): void {

@@ -44,8 +44,9 @@ export class MemoryStore implements VolumeStore {
     return this.#volumes.has(volume.volumeId)
   }
 
-  list(): readonly Volume[] {
-    return [...this.#volumes.values()].map(({ volume }) => volume)
+  list(isLeftOut: (volumeId: string) => boolean = () => false): readonly Volume[] {
+    const volumes = [...this.#volumes.values()].map(({ volume }) => volume)
+    return volumes.filter(({ volumeId }) => !isLeftOut(volumeId))
   }
 
   digest(volume: Volume): Buffer {

@@ -90,13 +90,14 @@ export class DirectoryStore implements VolumeStore {
     }
   }
 
-  list(): readonly Volume[] {
+  list(isLeftOut?: (volumeId: string) => boolean): readonly Volume[] {
     const pods = `${this.#kubeletRoot}/pods`
     return namesIn(pods).flatMap((podUid) => {
       const volumes = `${pods}/${podUid}/volumes/kubernetes.io~csi`
       return namesIn(volumes).flatMap((name) => {
         const targetPath = `${volumes}/${name}/mount`
         const volumeId = volumeIdOf(podUid, name)
+        if (isLeftOut?.(volumeId) === true) return []
         if (!this.isMounted({ volumeId, targetPath })) return []
         return [{ volumeId, targetPath, fsGroup: this.#withParent({ targetPath }, fsGroupOf) }]
       })

@@ -19,10 +19,11 @@ export interface Mount {
 
 /** The layout of our volumes; a later one that this version cannot read gets another number. */
 const LAYOUT = 1
+const SOURCE = `latchkey:${LAYOUT}:`
 
 /** What mountinfo shows as the source of a volume's tmpfs. */
 export function sourceOf(volumeId: string): string {
-  return `latchkey:${LAYOUT}:${volumeId}`
+  return SOURCE + volumeId
 }
 
 /** Every mount that this process sees. */
@@ -69,9 +70,18 @@ export function mountIdOf(fd: number): number {
   return Number(id)
 }
 
-/** Our volumes among a node's mounts; mounts that are stacked at one target are one volume. */
-export function findVolumes(mounts: readonly Mount[], kubeletRoot: string): readonly VolumeRef[] {
+/**
+ * Our volumes among a node's mounts, but for those whose ids are to be left out; mounts that are stacked at one
+ * target are one volume.
+ */
+export function findVolumes(
+  mounts: readonly Mount[],
+  kubeletRoot: string,
+  isLeftOut: (volumeId: string) => boolean = () => false,
+): readonly VolumeRef[] {
   const found = mounts.flatMap((mount) => {
+    // A node has hundreds of mounts, and this is gone through every few seconds.
+    if (!mount.source.startsWith(SOURCE) || isLeftOut(mount.source.slice(SOURCE.length))) return []
     const targetPath = mount.mountPoint
     const volumeId = volumeIdAt(targetPath, kubeletRoot)
     return volumeId !== undefined && isVolumeMount(mount, volumeId)

@@ -96,13 +96,13 @@ export class TmpfsStore implements VolumeStore {
     })
   }
 
-  list(): readonly Volume[] {
+  list(isLeftOut?: (volumeId: string) => boolean): readonly Volume[] {
     return volumeIo('looking for volumes', true, () => {
       const { kubeletRoot } = this.#options
       if (!existsSync(kubeletRoot)) return []
       // mountinfo knows no links: where kubelet's folder is one, mounts are listed by the place it leads to.
       const realRoot = realpathSync(kubeletRoot)
-      return findVolumes(readMounts(), realRoot).flatMap(({ volumeId, targetPath }) => {
+      return findVolumes(readMounts(), realRoot, isLeftOut).flatMap(({ volumeId, targetPath }) => {
         const root = lstatSync(targetPath, { throwIfNoEntry: false })
         if (root === undefined) return []
         // The root was made with the group and setgid where the pod has an fsGroup, see tmpfs-build.

@@ -50,8 +50,11 @@ export interface VolumeStore {
   /** Reports whether this very volume is mounted at its target. */
   isMounted(volume: VolumeRef): boolean
 
-  /** Every volume of ours on this node, whoever made it; a strange entry is left out, never thrown over. */
-  list(): readonly Volume[]
+  /**
+   * Every volume of ours on this node, whoever made it, but for those whose ids are to be left out; a strange
+   * entry is left out, too, never thrown over.
+   */
+  list(isLeftOut?: (volumeId: string) => boolean): readonly Volume[]
 
   /** contentsDigest of what the pod sees now, read back from the volume. */
   digest(volume: Volume): Buffer

@@ -20,6 +20,15 @@ test('a volume is found by its source at its own target', (t) => {
   t.deepEqual(found(line()), [ID])
 })
 
+test('what the caller knows already is left out, and nothing else', (t) => {
+  const other = UID.replace('1', '2')
+  const otherId = volumeIdOf(other, 'db')
+  const lines = [line(), line({ point: TARGET.replace(UID, other), source: sourceOf(otherId) })]
+  const mounts = parseMountinfo(lines.join('\n'))
+  const left = findVolumes(mounts, ROOT, (volumeId) => volumeId === ID)
+  t.deepEqual(left, [{ volumeId: otherId, targetPath: TARGET.replace(UID, other) }])
+})
+
 test('mounts stacked at one target are one volume', (t) => {
   t.deepEqual(found(line(), line()), [ID])
 })
