@@ -32,6 +32,9 @@ export interface SweeperParts {
 
 const EVERY_MS = 10_000
 
+/** Each is a question to the disk in a thread; one by one they wake this process twice for every volume. */
+const LOOKS_AT_ONCE = 16
+
 /** Each opens a stream to the daemon; what is left over is taken with the next round. */
 const MAX_ADOPTED = 64
 
@@ -83,8 +86,12 @@ export class Sweeper {
     const nowMs = this.#countTime()
     this.#parts.volumes.adoptStrays(MAX_ADOPTED)
     const courses = new Map<VolumeKeeper, Course>()
-    for (const keeper of this.#parts.volumes.keepers()) {
-      if (keeper.isReady) courses.set(keeper, await this.#look(keeper, nowMs))
+    const ready = this.#parts.volumes.keepers().filter(({ isReady }) => isReady)
+    for (let begin = 0; begin < ready.length; begin += LOOKS_AT_ONCE) {
+      const looking = ready.slice(begin, begin + LOOKS_AT_ONCE).map(async (keeper) => {
+        courses.set(keeper, await this.#look(keeper, nowMs))
+      })
+      await Promise.all(looking)
     }
     this.#courses = courses
     this.#publish(await this.#judge(courses, nowMs))
