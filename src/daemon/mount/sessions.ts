@@ -144,10 +144,15 @@ export class Sessions {
 
   #end(session: Session): void {
     session.end()
-    if (!this.list().some((other) => isSameAccount(other.session, session))) {
-      this.#on.accountGone?.()
-    }
+    if (!this.#hasAccountOf(session)) this.#on.accountGone?.()
     if (!this.#live.has(session.volume.volumeId)) this.#budget.release(session.volume.volumeId)
+  }
+
+  /** Without a list: many volumes may leave at once. */
+  #hasAccountOf(gone: Session): boolean {
+    const isSame = (other: Session): boolean => isSameAccount(other, gone)
+    const detached = this.#detached.values().map(({ session }) => session)
+    return this.#live.values().some(isSame) || detached.some(isSame)
   }
 }
 
