@@ -1,7 +1,6 @@
 import test from 'ava'
 import { Backoff } from '../../src/core/backoff.ts'
 import { sleep } from '../../src/core/clock.ts'
-import { withDeadline } from '../../src/core/deadline.ts'
 import { LatchkeyError } from '../../src/core/errors.ts'
 import { KeyedQueue } from '../../src/core/keyed-queue.ts'
 import { Limiter } from '../../src/core/limiter.ts'
@@ -77,32 +76,6 @@ test('who gives up in the line leaves it, and its slot goes to the next', async 
   gate.resolve()
   await running
   t.is(await staying, 'served')
-})
-
-test('a deadline ends work that does not listen, and leaves no timer behind', async (t) => {
-  const clock = new FakeClock()
-  const bounded = withDeadline(
-    clock,
-    5_000,
-    'the review',
-    never,
-    () => new Promise(() => undefined),
-  )
-  bounded.catch(() => undefined)
-  await clock.advance(5_000)
-  const error = LatchkeyError.from(await t.throwsAsync(bounded))
-  t.like(error, { reason: 'Timeout', message: 'the review took longer than 5 s' })
-  t.is(await withDeadline(clock, 5_000, 'quick', never, () => Promise.resolve(1)), 1)
-  t.is(clock.pending, 0)
-})
-
-test('a deadline ends with its parent, for the parent’s reason', async (t) => {
-  const parent = new AbortController()
-  const bounded = withDeadline(new FakeClock(), 5_000, 'x', parent.signal, (signal) =>
-    sleep(new FakeClock(), 1, signal),
-  )
-  parent.abort(new Error('kubelet hung up'))
-  await t.throwsAsync(bounded, { message: 'kubelet hung up' })
 })
 
 test('a sleep ends early with its signal and cancels its timer', async (t) => {
