@@ -1,6 +1,6 @@
 import type { SideName } from './bundle.ts'
 import type { Chance } from './chance.ts'
-import { SIDES } from './world.ts'
+import { SIDES } from './side-pair.ts'
 
 export const OPERATIONS = ['add', 'change', 'delete', 'republish', 'restart', 'outage'] as const
 

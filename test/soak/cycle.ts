@@ -4,7 +4,8 @@ import type { Chance } from './chance.ts'
 import type { CyclePlan, Operation } from './cycle-plan.ts'
 import type { Finding } from './findings.ts'
 import { restart } from './recovery.ts'
-import type { Member, World } from './world.ts'
+import type { Member } from './soak-pods.ts'
+import type { World } from './world.ts'
 
 const SECRETS = ['one', 'two', 'three', 'four'] as const
 const FS_GROUP = 2000
@@ -25,7 +26,7 @@ export async function runCycle(
   chance: Chance,
 ): Promise<readonly Finding[]> {
   await keepVisited(world)
-  if (plan.moment.kind === 'before') await world.kill(...plan.victims)
+  if (plan.moment.kind === 'before') await world.sides.kill(...plan.victims)
   else if (plan.moment.kind === 'point') await armPoint(world, plan)
   const finish = begin(world, plan.operation, chance)
   await strike(world, plan)
@@ -35,7 +36,7 @@ export async function runCycle(
   const misadopted = await restart(world, dead)
   if (plan.againMs !== undefined) {
     await delay(plan.againMs)
-    await world.kill(...dead)
+    await world.sides.kill(...dead)
     await restart(world, await world.bury())
   }
   const findings = [...misadopted, ...(await world.converge())]
@@ -45,13 +46,13 @@ export async function runCycle(
 
 /** What a new world begins with. */
 export async function populate(world: World): Promise<readonly Finding[]> {
-  while (world.living.length < MIN_VOLUMES) add(world)
+  while (world.pods.living.length < MIN_VOLUMES) add(world)
   return world.converge()
 }
 
 /** After the last pod nothing is left of any, not even where a death of the host has excused it for a while. */
 export async function depopulate(world: World): Promise<readonly Finding[]> {
-  for (const member of world.living) world.deletePod(member)
+  for (const member of world.pods.living) world.pods.delete(member)
   const findings = await world.converge()
   const { vault } = world
   if (vault === undefined || findings.length > 0) return findings
@@ -60,7 +61,9 @@ export async function depopulate(world: World): Promise<readonly Finding[]> {
 }
 
 async function keepVisited(world: World): Promise<void> {
-  const due = world.living.filter(({ visitedAtMs }) => Date.now() - visitedAtMs > VISIT_EVERY_MS)
+  const due = world.pods.living.filter(
+    ({ visitedAtMs }) => Date.now() - visitedAtMs > VISIT_EVERY_MS,
+  )
   if (due.length > 0) await world.republish(due)
 }
 
@@ -69,8 +72,8 @@ async function armPoint(world: World, { moment, victims }: CyclePlan): Promise<v
   const { side, scope, nth } = moment
   // Itself last: nobody is killed by a process that is dead.
   const ordered = [...victims].sort((one) => (one === side ? 1 : -1))
-  const pids = ordered.map((each) => world.process(each).pid)
-  await world.arm(side, { scope, nth, pids })
+  const pids = ordered.map((each) => world.sides.process(each).pid)
+  await world.sides.arm(side, { scope, nth, pids })
 }
 
 /** Waits for the moment, and kills whom no point has killed. */
@@ -79,14 +82,14 @@ async function strike(world: World, { operation, moment, victims }: CyclePlan): 
   if (moment.kind === 'point') {
     const isTended = operation === 'change' && world.vault !== undefined
     const isOver = (): boolean =>
-      victims.some((side) => world.process(side).isDead) || (!isTended && world.isInOrder)
+      victims.some((side) => world.sides.process(side).isDead) || (!isTended && world.isInOrder)
     const timeoutMs = isTended ? TENDED_WITHIN_MS : POINT_WITHIN_MS
     const bounds = { timeoutMs, everyMs: 5, what: 'the point' }
     await until(isOver, bounds).catch(() => undefined)
   }
-  await world.kill(...victims)
+  await world.sides.kill(...victims)
   // A plan that did not come to pass names processes that are dead now, and numbers are given again.
-  if (moment.kind === 'point') await world.process(moment.side).disarm()
+  if (moment.kind === 'point') await world.sides.process(moment.side).disarm()
 }
 
 /** The answer ends what has to be ended before anybody can recover. */
@@ -121,14 +124,15 @@ function begin(world: World, operation: Operation, chance: Chance): () => Promis
 }
 
 function act(world: World, what: CyclePlan['meanwhile'] | Operation, chance: Chance): void {
-  const { living } = world
+  const { living } = world.pods
   if (what === 'add' && living.length < MAX_VOLUMES) add(world, chance)
-  else if (what === 'delete' && living.length > MIN_VOLUMES) world.deletePod(chance.pick(living))
-  else if (what === 'change-all') for (const secret of world.secrets) world.change(secret)
-  else if (what !== 'nothing') world.change(chance.pick(living).secret)
+  else if (what === 'delete' && living.length > MIN_VOLUMES) world.pods.delete(chance.pick(living))
+  else if (what === 'change-all')
+    for (const secret of world.secrets.names) world.secrets.change(secret)
+  else if (what !== 'nothing') world.secrets.change(chance.pick(living).secret)
 }
 
 function add(world: World, chance?: Chance): Member {
-  const secret = chance?.pick(SECRETS) ?? SECRETS[world.members.size % SECRETS.length] ?? 'one'
-  return world.addPod(secret, chance?.isHit(0.5) === true ? FS_GROUP : undefined)
+  const secret = chance?.pick(SECRETS) ?? SECRETS[world.pods.count % SECRETS.length] ?? 'one'
+  return world.pods.add(secret, chance?.isHit(0.5) === true ? FS_GROUP : undefined)
 }

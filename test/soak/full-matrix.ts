@@ -40,9 +40,9 @@ export async function runMatrix(lane: Lane, say: (line: string) => void): Promis
         // A row that could not be carried through is a node that did not recover.
         note(where, { kind: 'lost', what: thrown instanceof Error ? thrown.message : 'no error' })
       } finally {
-        killed += world.kills
+        killed += world.sides.kills
       }
-      for (const line of world.logs()) say(`    ${line}`)
+      for (const line of world.sides.logs()) say(`    ${line}`)
     })
   }
   await Promise.all(jobs.map(run))

@@ -24,7 +24,7 @@ for (const row of ROWS) {
       const lane = await made.lane
       const { crashes, logs } = await lane.withWorld(async (world) => ({
         crashes: await crashThrough(world, row, takeTurns),
-        logs: world.logs(),
+        logs: world.sides.logs(),
       }))
       const bad = crashes.filter(({ findings }) => findings.length > 0)
       if (bad.length > 0) t.log(logs.join('\n'))

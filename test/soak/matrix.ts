@@ -2,8 +2,10 @@ import { until } from '../support/until.ts'
 import type { SideName } from './bundle.ts'
 import { describeFinding, type Finding } from './findings.ts'
 import { restart } from './recovery.ts'
+import { SIDES } from './side-pair.ts'
 import type { CrashPlan } from './sides/crash-points.ts'
-import { SIDES, type Member, type World } from './world.ts'
+import type { Member } from './soak-pods.ts'
+import type { World } from './world.ts'
 
 /** Who dies at a point: the side that came to it, the other one, or both. */
 export const VICTIMS = ['self', 'other', 'both'] as const
@@ -94,18 +96,20 @@ async function crashAt(
   if (operation === 'restart') await killFirst(world, side)
   const doomed = victimsOf(side, victims)
   const planFor = (own: number): CrashPlan => {
-    const others = doomed.filter((each) => each !== side).map((each) => world.process(each).pid)
+    const others = doomed
+      .filter((each) => each !== side)
+      .map((each) => world.sides.process(each).pid)
     return { scope, nth, pids: doomed.includes(side) ? [...others, own] : others }
   }
   const heard = await hearingOf(world, operation)
   const isOver = await begin(world, row, nth, planFor)
-  const isStruck = (): boolean => doomed.some((each) => world.process(each).isDead)
+  const isStruck = (): boolean => doomed.some((each) => world.sides.process(each).isDead)
   await world.until(() => isStruck() || isOver(), `${operation} to end, or somebody to die of it`)
   if (!isStruck()) await untilQuiet(world, heard)
-  const armed = world.process(side)
+  const armed = world.sides.process(side)
   const disarmed = await armed.disarm()
   if (disarmed?.hasHit === false) return undefined
-  await Promise.all(doomed.map((each) => world.process(each).exited))
+  await Promise.all(doomed.map((each) => world.sides.process(each).exited))
   const point = `${operation}: ${armed.crash ?? 'died elsewhere'}`
   const findings = await recover(world, row)
   return { point, findings }
@@ -113,10 +117,12 @@ async function crashAt(
 
 /** Three volumes that both sides know well, and nothing out of order. */
 async function beCalm(world: World): Promise<void> {
-  for (const member of world.living.slice(VOLUMES)) world.deletePod(member)
-  while (world.living.length < VOLUMES) addPod(world)
+  for (const member of world.pods.living.slice(VOLUMES)) world.pods.delete(member)
+  while (world.pods.living.length < VOLUMES) addPod(world)
   await inOrder(world)
-  const strangers = world.living.filter(({ tokensOf }) => tokensOf !== world.process('host'))
+  const strangers = world.pods.living.filter(
+    ({ tokensOf }) => tokensOf !== world.sides.process('host'),
+  )
   if (strangers.length > 0) await world.republish(strangers)
   // What arrives now arrives over a stream: whatever the last crash broke is mended.
   changeAll(world)
@@ -129,7 +135,7 @@ async function inOrder(world: World): Promise<void> {
 }
 
 async function killFirst(world: World, side: SideName): Promise<void> {
-  await world.kill(side)
+  await world.sides.kill(side)
   await world.bury()
   changeAll(world)
 }
@@ -144,17 +150,17 @@ async function begin(
   const isInOrder = (): boolean => world.isInOrder
   if (operation === 'restart') {
     let isStarted = false
-    void world.start(side, planFor).then(() => {
+    void world.sides.start(side, planFor).then(() => {
       isStarted = true
     })
     return () => isStarted && isInOrder()
   }
-  await world.arm(side, planFor(world.process(side).pid))
-  const member = world.living[nth % VOLUMES]
+  await world.sides.arm(side, planFor(world.sides.process(side).pid))
+  const member = world.pods.living[nth % VOLUMES]
   if (member === undefined) throw new Error('there is no volume')
   if (operation === 'publish') addPod(world)
-  else if (operation === 'swap') world.change(member.secret)
-  else if (operation === 'unpublish') world.deletePod(member)
+  else if (operation === 'swap') world.secrets.change(member.secret)
+  else if (operation === 'unpublish') world.pods.delete(member)
   else {
     let isAnswered = false
     // With new tokens, which a republish by a kubelet that goes on would not bring.
@@ -171,10 +177,10 @@ async function begin(
 }
 
 function addPod(world: World): Member {
-  const inUse = new Set(world.living.map(({ secret }) => secret))
+  const inUse = new Set(world.pods.living.map(({ secret }) => secret))
   const secret = SECRETS.find((name) => !inUse.has(name)) ?? SECRETS[0]
   // Every other volume with a group of its own.
-  return world.addPod(secret, world.members.size % 2 === 0 ? undefined : FS_GROUP)
+  return world.pods.add(secret, world.pods.count % 2 === 0 ? undefined : FS_GROUP)
 }
 
 /**
@@ -192,7 +198,8 @@ async function recover(world: World, { scope }: Row): Promise<readonly Finding[]
 }
 
 function changeAll(world: World): void {
-  for (const secret of new Set(world.living.map((member) => member.secret))) world.change(secret)
+  for (const secret of new Set(world.pods.living.map((member) => member.secret)))
+    world.secrets.change(secret)
 }
 
 /** Answers whether the daemon has heard all of an operation: it trails behind what kubelet is told. */
@@ -200,7 +207,8 @@ async function hearingOf(world: World, operation: Operation): Promise<() => Prom
   const last = LAST_HEARD[operation]
   if (last === undefined) return () => Promise.resolve(true)
   const { event, times } = last
-  const count = async (): Promise<number> => (await world.process('daemon').seen())[event] ?? 0
+  const count = async (): Promise<number> =>
+    (await world.sides.process('daemon').seen())[event] ?? 0
   const before = await count()
   return async () => (await count()) >= before + times
 }
@@ -210,10 +218,12 @@ async function untilQuiet(world: World, hasHeard: () => Promise<boolean>): Promi
   let before = ''
   let looks = 0
   const isQuiet = async (): Promise<boolean> => {
-    const now = JSON.stringify(await Promise.all(SIDES.map((side) => world.process(side).seen())))
+    const now = JSON.stringify(
+      await Promise.all(SIDES.map((side) => world.sides.process(side).seen())),
+    )
     looks = now === before && (await hasHeard()) ? looks + 1 : 0
     before = now
-    return looks >= QUIET_LOOKS || SIDES.some((side) => world.process(side).isDead)
+    return looks >= QUIET_LOOKS || SIDES.some((side) => world.sides.process(side).isDead)
   }
   const what = 'both sides to fall quiet'
   await until(isQuiet, { timeoutMs: QUIET_WITHIN_MS, everyMs: LOOK_EVERY_MS, what })

@@ -8,11 +8,11 @@ export async function restart(
   dead: readonly SideName[],
 ): Promise<readonly Finding[]> {
   const { mounted } = world
-  const adopted = await Promise.all(dead.map((side) => world.start(side)))
+  const adopted = await Promise.all(dead.map((side) => world.sides.start(side)))
   const host = dead.indexOf('host')
   if (host < 0 || adopted[host] === mounted) return []
   // It was killed again, or has died by itself; whoever buries it finds that out.
-  if (world.process('host').isDead) return []
+  if (world.sides.process('host').isDead) return []
   const what = `the host side adopted ${adopted[host] ?? 'none'} of ${mounted} mounts`
   return [{ kind: 'lost', what }]
 }

@@ -65,7 +65,7 @@ export async function soak(
         if (done % REPORT_EVERY === 0) say(`${done} of ${cycles} cycles`)
       }
       if (isWell) note('the end of a world', world, await attempt(() => depopulate(world)))
-      killed += world.kills
+      killed += world.sides.kills
       return cycle
     }
   }
@@ -75,7 +75,7 @@ export async function soak(
       found[finding.kind] += 1
       say(`${where}: ${describeFinding(finding)}`)
     }
-    for (const line of world.logs()) say(`    ${line}`)
+    for (const line of world.sides.logs()) say(`    ${line}`)
   }
   await Promise.all(Array.from({ length: WORLDS }, (_, index) => live(index)))
   return { cycles: done, killed, found }
