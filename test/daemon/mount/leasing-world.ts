@@ -1,6 +1,4 @@
 import type { ExecutionContext } from 'ava'
-import { LatchkeyError } from '../../../src/core/errors.ts'
-import { mount } from '../../../src/daemon/mount/mount.ts'
 import type { Stages } from '../../../src/daemon/mount/stages.ts'
 import { collect } from '../../../src/daemon/sources/collect.ts'
 import type { Fetching } from '../../../src/daemon/sources/serve-last.ts'
@@ -9,7 +7,7 @@ import type { ShimMessage__Output } from '../../../src/wire/gen/latchkey/mount/v
 import { ScriptedShim } from '../../support/shim.ts'
 import { until } from '../../support/until.ts'
 import { LeasingSource } from '../refresh/leasing-source.ts'
-import { openMessage, World } from './mount-world.ts'
+import { begin, openMessage, World } from './mount-world.ts'
 
 const ATTRIBUTES = new Map([['items', '[{ from: vault, secret: database/creds/shop, key: user }]']])
 
@@ -34,15 +32,7 @@ export class LeasingWorld extends World {
   begin(t: ExecutionContext, first: ShimMessage__Output) {
     const shim = new ScriptedShim()
     shim.notes = true
-    const ended = mount(shim, this.leasing).then(
-      () => undefined,
-      (thrown: unknown) => LatchkeyError.from(thrown),
-    )
-    shim.say(first)
-    t.teardown(() => {
-      shim.hangUp()
-    })
-    return { shim, ended }
+    return begin(t, { stages: this.leasing }, first, shim)
   }
 
   open(bookmark: Buffer = Buffer.alloc(0)): ShimMessage__Output {

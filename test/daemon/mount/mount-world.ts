@@ -139,8 +139,12 @@ export function openMessage(changes: Partial<VolumeRequest> = {}, holdMs = 0): S
   }
 }
 
-export function begin(t: ExecutionContext, on: World, first: ShimMessage__Output) {
-  const shim = new ScriptedShim()
+export function begin(
+  t: ExecutionContext,
+  on: Pick<World, 'stages'>,
+  first: ShimMessage__Output,
+  shim = new ScriptedShim(),
+) {
   const ended = mount(shim, on.stages).then(
     () => undefined,
     (thrown: unknown) => LatchkeyError.from(thrown),
