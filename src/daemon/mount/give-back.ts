@@ -2,7 +2,8 @@ import { withDeadline } from '../../core/deadline.ts'
 import { LatchkeyError } from '../../core/errors.ts'
 import type { HeldVolume__Output } from '../../wire/gen/latchkey/mount/v1/HeldVolume.ts'
 import { MAX_HELD_VOLUMES } from '../../wire/limits.ts'
-import type { Holdings } from '../refresh/holdings.ts'
+import { readBookmark, unlessNamed, wipeBookmark, type Bookmark } from '../refresh/bookmark.ts'
+import { Holdings } from '../refresh/holdings.ts'
 import type { Stages } from './stages.ts'
 
 /** The shim keeps its bookmark if it takes longer, and comes back with it. */
@@ -20,12 +21,30 @@ export function giveBack(holdings: Holdings, on: Stages): Promise<void> {
 /** What a volume holds that no stream serves: nobody comes back for it. Throws as `giveBack`. */
 export async function giveBackLeft(volumeId: string, on: Stages): Promise<void> {
   const { sessions } = on
+  const inUse = sessions.holdingsInUse(volumeId)
   const left = [sessions.findDetached(volumeId)?.holdings, sessions.unserved.take(volumeId)]
-  const held = left.filter((holdings) => holdings !== undefined)
+  const held = left.filter((one) => one !== undefined).filter((one) => one !== inUse)
   const giving = held.map((holdings) => giveBack(holdings, on))
   // Not sooner: a session that ends drops what nobody gives back.
   sessions.endDetached(volumeId)
   await Promise.all(giving)
+}
+
+/**
+ * What a bookmark names and nobody uses: kubelet's next try may be served by now, and may have taken over what the one
+ * before says farewell to. Throws as `giveBack`.
+ */
+export async function giveBackNamed(
+  volumeId: string,
+  bookmark: Bookmark,
+  on: Stages,
+): Promise<void> {
+  const written = on.sessions.holdingsInUse(volumeId)?.bookmarkFor({}, false)
+  const used = written?.use(readBookmark)
+  written?.wipe()
+  const unused = used === undefined ? bookmark : unlessNamed(bookmark, used)
+  if (used !== undefined) wipeBookmark(used)
+  await giveBack(Holdings.forFarewell(unused, on), on)
 }
 
 /**

@@ -5,10 +5,11 @@ import type { Open__Output } from '../../wire/gen/latchkey/mount/v1/Open.ts'
 import type { Resume__Output } from '../../wire/gen/latchkey/mount/v1/Resume.ts'
 import type { ShimMessage__Output } from '../../wire/gen/latchkey/mount/v1/ShimMessage.ts'
 import type { Workload } from '../identity/workload.ts'
+import { wipeBookmark } from '../refresh/bookmark.ts'
 import { Holdings } from '../refresh/holdings.ts'
 import { parseItems } from '../sources/parse-items.ts'
 import type { Wanted } from './collect-held.ts'
-import { giveBack, giveBackLeft } from './give-back.ts'
+import { giveBack, giveBackLeft, giveBackNamed } from './give-back.ts'
 import { keepNeeded } from './credentials.ts'
 import { collectOrHold } from './hold.ts'
 import { parseBookmark, parseOpen } from './open-request.ts'
@@ -43,6 +44,7 @@ export async function mount(stream: ShimStream, on: Stages): Promise<void> {
 async function open(message: Open__Output, shim: Shim, on: Stages): Promise<void> {
   const { closed } = shim.stream
   const { volume, holdMs, bookmark } = parseOpen(message)
+  let endOpen: (() => void) | undefined
   let wanted: Wanted | undefined
   let session: Session
   let contents: Contents
@@ -54,6 +56,8 @@ async function open(message: Open__Output, shim: Shim, on: Stages): Promise<void
     const older = holdingsOf(volume.volumeId, on)
     const holdings = older ?? Holdings.open(workload, items, on, bookmark)?.join()
     older?.offer(workload)
+    if (older && bookmark) wipeBookmark(bookmark)
+    endOpen = holdings && on.sessions.beginOpen(volume.volumeId, holdings)
     wanted = { workload, items, fsGroup: volume.fsGroup, holdings }
     contents = await collectOrHold({ ...wanted, holdMs }, on, shim, closed)
     // Only now does it take the place of an older stream: an Open that proves nothing displaces nobody.
@@ -63,6 +67,8 @@ async function open(message: Open__Output, shim: Shim, on: Stages): Promise<void
     // Nothing is given back: the shim has the bookmark, and comes again or says farewell.
     if (wanted?.holdings) leaveUnserved(volume.volumeId, wanted.holdings, on)
     throw thrown
+  } finally {
+    endOpen?.()
   }
   await keep(session, on, () => session.serve(shim, contents))
 }
@@ -101,8 +107,7 @@ async function keep(
 }
 
 /** No daemon has acknowledged the end of a volume: gives back what its bookmark names. */
-async function sayFarewell(message: Farewell__Output, on: Stages): Promise<void> {
-  const bookmark = parseBookmark(message.bookmark)
-  const named = bookmark && Holdings.forFarewell(bookmark, on)
-  await Promise.all([giveBackLeft(message.volumeId, on), named && giveBack(named, on)])
+async function sayFarewell({ volumeId, bookmark }: Farewell__Output, on: Stages): Promise<void> {
+  const named = parseBookmark(bookmark)
+  await Promise.all([giveBackLeft(volumeId, on), named && giveBackNamed(volumeId, named, on)])
 }

@@ -1,13 +1,11 @@
 import type { Clock } from '../../core/clock.ts'
 import { LatchkeyError } from '../../core/errors.ts'
 import type { Resume__Output } from '../../wire/gen/latchkey/mount/v1/Resume.ts'
+import type { Holdings } from '../refresh/holdings.ts'
 import type { ByteBudget } from './byte-budget.ts'
 import type { ListedSession } from './listing.ts'
 import type { Session } from './session.ts'
-import { UnservedHoldings } from './unserved-holdings.ts'
-
-const KEEP_AT_MOST_MS = 10 * 60_000
-const MAX_DETACHED = 1024
+import { KEEP_AT_MOST_MS, MAX_KEPT, UnservedHoldings } from './unserved-holdings.ts'
 
 interface Detached {
   readonly session: Session
@@ -33,6 +31,7 @@ export class Sessions {
   readonly #on: SessionsEvents
   readonly #live = new Map<string, Session>()
   readonly #detached = new Map<string, Detached>()
+  readonly #opening = new Map<string, Holdings>()
 
   constructor(clock: Clock, budget: ByteBudget, on: SessionsEvents = {}) {
     this.unserved = new UnservedHoldings(clock)
@@ -85,7 +84,7 @@ export class Sessions {
     })
     this.#detached.set(volumeId, { session, sinceMs: this.#clock.now(), cancelExpiry })
     const [oldest] = this.#detached.keys()
-    if (this.#detached.size > MAX_DETACHED && oldest !== undefined) this.endDetached(oldest)
+    if (this.#detached.size > MAX_KEPT && oldest !== undefined) this.endDetached(oldest)
   }
 
   /** The volume is gone from the node. */
@@ -102,6 +101,19 @@ export class Sessions {
   /** The volume's own, with a stream or without. */
   find(volumeId: string): Session | undefined {
     return this.#live.get(volumeId) ?? this.#detached.get(volumeId)?.session
+  }
+
+  /** An Open goes on with these, and nobody else is to give them back. Answers what says that it is over. */
+  beginOpen(volumeId: string, holdings: Holdings): () => void {
+    this.#opening.set(volumeId, holdings)
+    return () => {
+      if (this.#opening.get(volumeId) === holdings) this.#opening.delete(volumeId)
+    }
+  }
+
+  /** What somebody is being served with, or is about to be. */
+  holdingsInUse(volumeId: string): Holdings | undefined {
+    return this.#live.get(volumeId)?.holdings ?? this.#opening.get(volumeId)
   }
 
   /** Every session, in no order. */

@@ -1,9 +1,9 @@
 import type { Clock } from '../../core/clock.ts'
 import type { Holdings } from '../refresh/holdings.ts'
 
-/** Then whatever they hold ends by its time to live at the source. */
-const KEEP_AT_MOST_MS = 10 * 60_000
-const MAX_KEPT = 1024
+/** For a shim that does not come. Then what was leased for it ends by its time to live at the source. */
+export const KEEP_AT_MOST_MS = 10 * 60_000
+export const MAX_KEPT = 1024
 
 interface Unserved {
   readonly volumeId: string

@@ -9,6 +9,7 @@ import { MAX_BOOKMARK_BYTES } from '../../wire/limits.ts'
 import type { Workload } from '../identity/workload.ts'
 import type { Login } from '../sources/hold.ts'
 import type { Value } from '../sources/source.ts'
+import { wipeValue } from '../sources/value-bytes.ts'
 
 /** A secret that ends by itself, as it lies with one volume. */
 export interface HeldSecret {
@@ -91,6 +92,34 @@ export function readBookmark(bytes: Buffer): Bookmark | undefined {
     replaced: those(true),
     isAsking,
   }
+}
+
+/** What of a bookmark is not named by another one; the rest of it is wiped. */
+export function unlessNamed(bookmark: Bookmark, other: Bookmark): Bookmark {
+  const tokens = other.logins.map(({ token }) => token)
+  const leases = [...other.held, ...other.replaced].map(leaseOf)
+  const isNamed = (own: SecretBytes | undefined, named: readonly (SecretBytes | undefined)[]) =>
+    own !== undefined && named.some((one) => one?.equals(own) === true)
+  const logins = Map.groupBy(bookmark.logins, ({ token }) => isNamed(token, tokens))
+  const held = Map.groupBy(bookmark.held, (secret) => isNamed(leaseOf(secret), leases))
+  const replaced = Map.groupBy(bookmark.replaced, (secret) => isNamed(leaseOf(secret), leases))
+  const part = (which: boolean): Bookmark => ({
+    ...bookmark,
+    logins: logins.get(which) ?? [],
+    held: held.get(which) ?? [],
+    replaced: replaced.get(which) ?? [],
+  })
+  wipeBookmark(part(true))
+  return part(false)
+}
+
+export function wipeBookmark({ logins, held, replaced }: Bookmark): void {
+  for (const { token } of logins) token.wipe()
+  for (const { value } of [...held, ...replaced]) wipeValue(value)
+}
+
+function leaseOf({ value }: HeldSecret): SecretBytes | undefined {
+  return value.term.lease?.id
 }
 
 function toMessage(

@@ -2,7 +2,7 @@ import test from 'ava'
 import { giveBackForgotten } from '../../../src/daemon/mount/give-back.ts'
 import type { ScriptedShim } from '../../support/shim.ts'
 import { until } from '../../support/until.ts'
-import { LeasingWorld, opened } from './leasing-world.ts'
+import { bookmarkOf, LeasingWorld, opened } from './leasing-world.ts'
 
 /* A host side that is killed has lost its bookmarks. What only the daemon knows of by then is given back by it. */
 
@@ -76,4 +76,42 @@ test('where no shim ever comes, what was leased for it is forgotten within ten m
   t.is(on.vault.drops, 0)
   await on.clock.advance(600_000)
   t.is(on.vault.drops, 1)
+})
+
+test('a farewell to the first try leaves the second one what it has taken over', async (t) => {
+  const on = new LeasingWorld()
+  const first = on.begin(t, on.open())
+  await first.shim.generation(1)
+  const bookmark = bookmarkOf(first.shim)
+  const { volumeId } = on.open().open ?? { volumeId: '' }
+  first.shim.hangUp()
+  await first.ended
+  const second = on.begin(t, on.open())
+  t.is((await second.shim.generation(1)).text, 'user=u-1')
+  const farewell = { volumeId, bookmark }
+  t.is(
+    await on.begin(t, { farewell: { ...farewell, bookmark: Buffer.from(bookmark) } }).ended,
+    undefined,
+  )
+  t.deepEqual([...on.vault.users], ['u-1'], 'it is about to be shown')
+  second.shim.commit(1)
+  await until(() => on.sessions.count().live === 1, { what: 'the second to be served' })
+  t.is(await on.begin(t, { farewell }).ended, undefined)
+  t.deepEqual([...on.vault.users], ['u-1'], 'it is shown')
+  second.shim.say({ unmounted: {} })
+  await second.ended
+  t.deepEqual([...on.vault.users], [])
+})
+
+test('an Open under way loses nothing to a report that does not know of it yet', async (t) => {
+  const on = new LeasingWorld()
+  const first = on.begin(t, on.open())
+  await first.shim.generation(1)
+  first.shim.hangUp()
+  await first.ended
+  await on.clock.advance(10_000)
+  const second = on.begin(t, on.open())
+  await second.shim.generation(1)
+  await giveBackForgotten([], on.leasing)
+  t.deepEqual([...on.vault.users], ['u-1'])
 })

@@ -310,6 +310,23 @@ test('a secret that fails beside a user who was made leaves none behind once the
   t.is(vault.double.sessions.tokens.size, 0)
 })
 
+test('a farewell to the first try takes what the second one does not have', async (t) => {
+  const { vault, daemon } = await start(t)
+  const dying = daemon()
+  const first = dying.open()
+  await shownBy(first)
+  const bookmark = bookmarkOf(first)
+  dying.die()
+  const living = daemon()
+  const second = living.open()
+  const user = await shownBy(second)
+  second.shim.commit(1)
+  t.is(users(vault).length, 2)
+  const { volumeId } = openMessage().open ?? { volumeId: '' }
+  t.is(await living.begin({ farewell: { volumeId, bookmark } }).ended, undefined)
+  await untilUsers(vault, user)
+})
+
 test('only what may come with a lease has a session of its own', async (t) => {
   const { vault, daemon } = await start(t)
   vault.kv2.put('shop/a', { user: 'u' })
