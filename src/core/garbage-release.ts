@@ -29,8 +29,10 @@ export class GarbageRelease {
   schedule(): void {
     if (this.#cancel !== undefined) return
     const { clock } = this.#options
-    const dueAtMs = Math.max(clock.now() + SETTLE_MS, this.#restedAtMs)
-    this.#cancel = clock.after(dueAtMs - clock.now(), () => {
+    const nowMs = clock.now()
+    // A clock that was put back meanwhile makes the rest no longer.
+    const restMs = Math.min(this.#restedAtMs - nowMs, REST_MS)
+    this.#cancel = clock.after(Math.max(SETTLE_MS, restMs), () => {
       this.#cancel = undefined
       this.#restedAtMs = clock.now() + REST_MS
       this.#options.release().catch(this.#options.onError)

@@ -38,6 +38,31 @@ test('pods that leave one after the other have it released once a minute, and th
   t.deepEqual(atMs, [5_000, 65_000, 125_000])
 })
 
+test('a clock that was put back makes the next release no later than a minute from now', async (t) => {
+  const timers = new FakeClock()
+  let backMs = 0
+  let released = 0
+  const garbage = new GarbageRelease({
+    clock: {
+      now: () => timers.now() - backMs,
+      after: (ms, callback) => timers.after(ms, callback),
+    },
+    release() {
+      released += 1
+      return Promise.resolve()
+    },
+    onError: () => undefined,
+  })
+  garbage.schedule()
+  await timers.advance(5_000)
+  backMs = 3_600_000
+  garbage.schedule()
+  await timers.advance(59_999)
+  t.is(released, 1)
+  await timers.advance(1)
+  t.is(released, 2)
+})
+
 test('a release that fails is told, and the next one comes', async (t) => {
   const failure = new Error('no session')
   const { clock, atMs, errors, garbage } = world(() => Promise.reject(failure))
