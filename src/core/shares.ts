@@ -22,10 +22,11 @@ export class Shares {
     return this.#perTenant.get(tenant) ?? 0
   }
 
-  /** Whether a tenant may have so much more, beside all others. */
+  /** Whether a tenant may have so much more, beside all others: where it might take it one by one. */
   fits(tenant: string, more: number): boolean {
     const free = this.most - this.#total
-    return more <= free && this.of(tenant) < SHARE * free
+    // As it stands before the last one of it: so a room of a single place is somebody's too.
+    return more <= free && this.of(tenant) + more - 1 < SHARE * (free - more + 1)
   }
 
   /** Takes, or gives back where `more` is less than nothing; asks nobody. */

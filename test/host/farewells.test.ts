@@ -156,9 +156,9 @@ test('however many wait none is dropped for another, and together they are held 
     for (;;) all.push(on.add('lease'))
   })
   t.is(error.reason, 'Overloaded')
-  t.is(all.length, 1_229)
+  t.is(all.length, 1_228)
   t.false(all.some(isWiped))
-  t.is((await on.figures()).waiting, 1_229)
+  t.is((await on.figures()).waiting, 1_228)
   on.daemon.isAway = false
   await on.clock.advance(MINUTE_MS)
   on.daemon.farewells[0]?.finish()
