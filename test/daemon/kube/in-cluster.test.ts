@@ -46,6 +46,8 @@ test.serial(
     for (const [host, origin] of [
       ['10.96.0.1', 'https://10.96.0.1:6443'],
       ['fd00::1', 'https://[fd00::1]:6443'],
+      ['fd00:0:0::0001', 'https://[fd00::1]:6443'],
+      ['api.cluster.example', 'https://api.cluster.example:6443'],
     ] as const) {
       setService(t, host, '6443')
       t.deepEqual(loadInCluster(path), {
@@ -67,7 +69,7 @@ test.serial('outside of a cluster the missing variable is named', (t) => {
   t.throws(() => loadInCluster(), { message: /KUBERNETES_SERVICE_PORT is not set/ })
 })
 
-test.serial('in a cluster without its CA, or at an odd address, nothing is loaded', (t) => {
+test.serial('in a cluster without its CA nothing is loaded', (t) => {
   const path = tempDir(t)
   setService(t, '10.96.0.1', '443')
   t.throws(() => loadInCluster(path), {
@@ -75,14 +77,39 @@ test.serial('in a cluster without its CA, or at an odd address, nothing is loade
   })
   makeServiceAccount(path, { 'ca.crt': 'no certificate', token: CANARY })
   t.throws(() => loadInCluster(path), { message: /certificate-authority .*no certificate/ })
-  makeServiceAccount(path, { 'ca.crt': makeAuthority(path, 'cluster').cert })
-  for (const [host, port] of [
-    ['10.96.0.1', 'https'],
-    ['me@evil', '443'],
-    ['10.96.0.1', '443?x'],
-    ['', '443'],
-  ] as const) {
-    setService(t, host, port)
-    t.throws(() => loadInCluster(path), { message: /cluster\.server has to be an/ }, host)
+})
+
+test.serial('an odd address is refused as a whole, and its variable named', (t) => {
+  const path = tempDir(t)
+  makeServiceAccount(path, { 'ca.crt': makeAuthority(path, 'cluster').cert, token: CANARY })
+  for (const host of [
+    ...[
+      '',
+      ' ',
+      '.',
+      'me@evil',
+      'evil.com/x',
+      'evil\\x',
+      'evil?x',
+      'evil#',
+      'ev\til',
+      'evil.com\n',
+    ],
+    ...['10.0.0.1:80', '10.0.0.1:80/', '0x7f.1', '10.1', '010.0.0.1', '10.0.0.999', 'evil%2ecom'],
+    ...['[fd00::1]', 'fd00::1]', 'fe80::1%eth0', 'fd00::1::2', ':', 'fd00::g', 'fd00::1/x', 'évil'],
+  ]) {
+    setService(t, host, '443')
+    const refusal = { message: /: KUBERNETES_SERVICE_HOST has to be an IP address or a DNS name$/ }
+    t.throws(() => loadInCluster(path), refusal, JSON.stringify(host))
   }
+  for (const port of [
+    ...['', ' ', 'https', '443?x', '443/x', '443\n', ' 443', '4\t43', '-1', '+443', '4e2', '443.0'],
+    ...['0', '00443', '65536', '99999', '١'],
+  ]) {
+    setService(t, '10.96.0.1', port)
+    const refusal = { message: /: KUBERNETES_SERVICE_PORT has to be a number from 1 to 65535$/ }
+    t.throws(() => loadInCluster(path), refusal, JSON.stringify(port))
+  }
+  setService(t, '10.96.0.1', '65535')
+  t.is(loadInCluster(path).origin, 'https://10.96.0.1:65535')
 })
