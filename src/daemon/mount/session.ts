@@ -172,8 +172,10 @@ export class Session {
       const proven = await this.#review({ ...this.volume, tokens }, signal)
       signal.throwIfAborted()
       const workload = keepNeeded(proven, this.items, this.#on)
-      this.#credentials.replace(workload)
+      // Sources copy what they take. Where one fails these are zeroed, and the session goes on with the older ones.
       this.holdings?.offer(workload)
+      this.#credentials.replace(workload)
+      tokens = []
       this.#refresher.retry()
     } catch (thrown) {
       for (const { token } of tokens) token.wipe()

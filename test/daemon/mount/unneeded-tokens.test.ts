@@ -1,6 +1,10 @@
 import test, { type ExecutionContext } from 'ava'
+import { LatchkeyError } from '../../../src/core/errors.ts'
 import { SecretBytes } from '../../../src/core/secret-bytes.ts'
 import type { ServiceToken } from '../../../src/core/types.ts'
+import type { Workload } from '../../../src/daemon/identity/workload.ts'
+import type { Stages } from '../../../src/daemon/mount/stages.ts'
+import { ScriptedShim } from '../../support/shim.ts'
 import { until } from '../../support/until.ts'
 import { LeasingWorld } from './leasing-world.ts'
 import { begin, openMessage, World } from './mount-world.ts'
@@ -88,4 +92,35 @@ test('the host side is told which it need not keep, with the contents and when i
   const again = on.begin(t, { resume: { volumeId, targetPath, digest } }).shim
   await until(() => again.heard.length > 0, { what: 'the answer to Resume' })
   t.deepEqual(again.heard[0]?.resumed?.needed, { names: needed })
+})
+
+test('newer tokens that no session takes are zeroed, and the volume goes on with those it has', async (t) => {
+  const on = new LeasingWorld()
+  const hold = on.vault.hold.bind(on.vault)
+  on.vault.hold = (...args) => ({
+    ...hold(...args),
+    offer: () => {
+      throw new LatchkeyError('Internal', 'not taken')
+    },
+  })
+  const asked: Workload[] = []
+  const askForPod: Stages['askForPod'] = (workload) => {
+    asked.push(workload)
+    return Promise.resolve('POD_ALIVE')
+  }
+  const first = on.open()
+  if (first.open) first.open.tokens = onWire(threeTokens())
+  const shim = new ScriptedShim()
+  shim.notes = true
+  begin(t, { stages: { ...on.leasing, askForPod } }, first, shim)
+  await shim.generation(1)
+  shim.commit(1)
+  shim.say({ tokens: { tokens: onWire(threeTokens(' again')) } })
+  await until(() => on.brought.length === 6 && kept(on.brought.slice(3)).length === 0, {
+    what: 'the newer tokens to be zeroed',
+  })
+  shim.say({ unattended: {} })
+  await until(() => asked.length === 1, { what: 'the pod to be asked after' })
+  const tokens = [...(asked[0]?.tokens.values() ?? [])]
+  t.deepEqual(kept(tokens).sort(), ['latchkey', 'vault'])
 })
