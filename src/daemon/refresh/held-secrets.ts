@@ -73,7 +73,9 @@ export class HeldSecrets {
     const nowMs = this.#clock.now()
     for (const entry of secret.value.entries.values()) entry.wipe()
     secret.value.json?.wipe()
-    this.#replaced = this.#replaced.filter(({ value }) => value.term.endsAtMs > nowMs)
+    const over = this.#replaced.filter(({ value }) => value.term.endsAtMs <= nowMs)
+    for (const ended of over) this.#shown.delete(ended)
+    this.#replaced = this.#replaced.filter((one) => !over.includes(one))
     if (secret.value.term.lease === undefined) return
     const backoff = new Backoff(RETRY, this.#random)
     const older = { ...secret, backoff, tendAtMs: this.tendAtMs(secret), isDue: false }

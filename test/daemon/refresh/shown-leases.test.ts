@@ -1,5 +1,8 @@
 import test from 'ava'
+import { SecretBytes } from '../../../src/core/secret-bytes.ts'
+import { HeldSecrets } from '../../../src/daemon/refresh/held-secrets.ts'
 import type { Holdings } from '../../../src/daemon/refresh/holdings.ts'
+import { FakeClock } from '../../support/fake-clock.ts'
 import { HoldingsWorld, LIFE_MS } from './holdings-world.ts'
 
 /*
@@ -60,4 +63,24 @@ test('one that may live no longer is let go of', async (t) => {
   on.source.renewedMs = LIFE_MS / 4
   await on.clock.advance(LIFE_MS)
   t.is(on.source.renewals.filter((user) => user === 'u-1').length, 1)
+})
+
+test('one that has ended by itself is looked after no longer once another one takes its place', async (t) => {
+  const clock = new FakeClock()
+  const secrets = new HeldSecrets(clock, () => 0.5)
+  const keep = (id: string): void => {
+    const lease = { id: SecretBytes.copyOf(Buffer.from(id)), isRenewable: true }
+    const term = { lease, lifeMs: LIFE_MS, endsAtMs: clock.now() + LIFE_MS }
+    const value = { entries: new Map(), version: '1', immutable: false, term }
+    secrets.keep({ source: 'vault', ask: 'database/creds/shop', value, isDue: false })
+  }
+  const count = (): readonly number[] => [secrets.tended.length, secrets.replaced.length]
+  keep('u-1')
+  keep('u-2')
+  t.deepEqual(count(), [2, 1])
+  for (let life = 0; life < 5; life += 1) {
+    await clock.advance(LIFE_MS)
+    keep('next')
+    t.deepEqual(count(), [2, 1])
+  }
 })
