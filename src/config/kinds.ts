@@ -1,6 +1,7 @@
 import { isIP } from 'node:net'
 import { posix } from 'node:path'
 import * as z from 'zod'
+import { MAX_AUDIENCE_CHARS } from '../core/limits.ts'
 import { isDnsLabel, isDnsSubdomain } from '../core/kube-names.ts'
 import { parseBytes } from './bytes.ts'
 import { parseDurationMs } from '../core/duration.ts'
@@ -62,13 +63,13 @@ export function driverName(): z.ZodType<string, string> {
 
 export function audience(): z.ZodType<string, string> {
   // "" is the API server's own audience: a token for it proves nothing to anybody else.
-  return word()
+  return word(MAX_AUDIENCE_CHARS)
 }
 
-export function word(): z.ZodType<string, string> {
-  const kind = `a word of at most ${MAX_WORD_CHARS} printable characters, not empty`
+export function word(maxChars = MAX_WORD_CHARS): z.ZodType<string, string> {
+  const kind = `a word of at most ${maxChars} printable characters, not empty`
   return text(kind, (value) => {
-    return value !== '' && value.length <= MAX_WORD_CHARS && isPrintable(value)
+    return value !== '' && value.length <= maxChars && isPrintable(value)
   })
 }
 

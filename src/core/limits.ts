@@ -7,6 +7,9 @@ export const MAX_VOLUME_FILES = 1024
 /** Tokens of one pod: one per entry of the CSIDriver's tokenRequests, and a cluster has a handful of audiences. */
 export const MAX_TOKENS = 16
 
+/** Of one audience: a daemon's configuration names none that is longer. */
+export const MAX_AUDIENCE_CHARS = 253
+
 /** Tokens of pods have about 1 KiB; a header of more than 16 KiB would not reach an API server. */
 export const MAX_TOKEN_BYTES = 16 * 1024
 

@@ -1,3 +1,5 @@
+import { LatchkeyError } from '../core/errors.ts'
+import { MAX_AUDIENCE_CHARS, MAX_TOKENS } from '../core/limits.ts'
 import type { ServiceToken, VolumeRequest } from '../core/types.ts'
 
 /** What kubelet last brought for a volume, and how much of it the daemon has been told. */
@@ -5,9 +7,9 @@ export class HeldRequest {
   #request: VolumeRequest | undefined
   /** On the stream that is open now. */
   #toldTokens: readonly ServiceToken[] | undefined
-  /** The tokens of the stream's first word, for as long as the daemon has not answered it. */
   /** Audiences; undefined for as long as the daemon has not said on this stream what it needs. */
   #needed: ReadonlySet<string> | undefined
+  /** The tokens of the stream's first word, for as long as the daemon has not answered it. */
   #greeting: { readonly tokens: readonly ServiceToken[] | undefined } | undefined
 
   /** undefined after an adoption: the tokens went with the process that had them. */
@@ -46,8 +48,12 @@ export class HeldRequest {
     return isFresh || !isMounted ? this.#request : undefined
   }
 
-  /** From here on, on this stream, tokens for others are zeroed as they come. */
+  /**
+   * From here on, on this stream, tokens for others are zeroed as they come. Throws: InvalidRequest where these are
+   * more than kubelet could bring tokens for; whatever the daemon says is kept for every volume.
+   */
   keepOnly(audiences: readonly string[]): void {
+    checkAudiences(audiences)
     this.#needed = new Set(audiences)
     const request = this.#request
     if (request === undefined) return
@@ -85,6 +91,16 @@ export class HeldRequest {
   wipe(): void {
     if (this.#request !== undefined) wipeTokens(this.#request.tokens)
   }
+}
+
+function checkAudiences(audiences: readonly string[]): void {
+  if (audiences.length > MAX_TOKENS) {
+    throw new LatchkeyError('InvalidRequest', `needed.names are more than ${MAX_TOKENS} audiences`)
+  }
+  const long = audiences.findIndex(({ length }) => length > MAX_AUDIENCE_CHARS)
+  if (long < 0) return
+  const why = `needed.names[${long}] is longer than ${MAX_AUDIENCE_CHARS} characters`
+  throw new LatchkeyError('InvalidRequest', why)
 }
 
 function sameTokens(a: readonly ServiceToken[], b: readonly ServiceToken[]): boolean {

@@ -8,6 +8,7 @@ import type { DaemonMessage__Output } from '../wire/gen/latchkey/mount/v1/Daemon
 import { Attendance } from './attendance.ts'
 import type { BookmarkRoom } from './bookmark-room.ts'
 import { HeldBookmark } from './bookmark.ts'
+import { wipeContents } from './contents.ts'
 import type { DaemonLink, MountStream } from './daemon-link.ts'
 import { Generations, type GenerationParts } from './generations.ts'
 import { HeldRequest } from './held-request.ts'
@@ -246,9 +247,19 @@ export class VolumeKeeper {
       await stream.send(notedMessage())
     }
     const needed = message.contents?.needed ?? message.resumed?.needed
-    if (needed) this.#held.keepOnly(needed.names)
+    if (needed) this.#keepOnly(needed.names, message.contents)
     if (message.contents) await this.#take(message.contents, stream)
     if (message.verdict) this.attendance.hear(message.verdict.pod)
+  }
+
+  /** Nobody takes what comes along with names that are refused. */
+  #keepOnly(audiences: readonly string[], contents: Contents__Output | null): void {
+    try {
+      this.#held.keepOnly(audiences)
+    } catch (thrown) {
+      if (contents) wipeContents(contents)
+      throw thrown
+    }
   }
 
   /** Newer tokens, once per stream and set; what came while the stream was being opened included. */

@@ -67,7 +67,7 @@ async function fill(on: World, namespace: string) {
 test('one namespace gets four of five of the memory for files, and others find room beside it', async (t) => {
   const on = world(t, 100)
   const loud = await fill(on, 'loud')
-  // What is about to be written is reckoned with a page for its folder.
+  // What is about to be written is reckoned with its inodes, half a page more than it takes here.
   t.is(loud.count, 79)
   t.is(loud.error.reason, 'Overloaded')
   t.is(

@@ -1,4 +1,6 @@
 import test from 'ava'
+import { LatchkeyError } from '../../src/core/errors.ts'
+import { MAX_AUDIENCE_CHARS, MAX_TOKENS } from '../../src/core/limits.ts'
 import { SecretBytes } from '../../src/core/secret-bytes.ts'
 import type { ServiceToken } from '../../src/core/types.ts'
 import { until } from '../support/until.ts'
@@ -106,4 +108,70 @@ test('after an adoption they are zeroed as soon as the session has been resumed'
   const tokens = threeTokens('first')
   await on.volumes.publish(volumeRequest({ tokens }), signal)
   t.deepEqual(kept(tokens), ['latchkey', 'vault'])
+})
+
+/** Audiences of their own, so many. */
+function audiences(count: number): string[] {
+  return Array.from({ length: count }, (_, index) => `audience-${index}`)
+}
+
+const LONGEST = 'x'.repeat(MAX_AUDIENCE_CHARS)
+
+/** What no volume can need. */
+const ENDLESS: readonly (readonly [what: string, names: readonly string[], message: string])[] = [
+  [
+    'more than kubelet brings',
+    audiences(MAX_TOKENS + 1),
+    'needed.names are more than 16 audiences',
+  ],
+  [
+    'the same ones again and again',
+    Array<string>(MAX_TOKENS + 1).fill('latchkey'),
+    'needed.names are more than 16 audiences',
+  ],
+  [
+    'a longer one than a configuration takes',
+    ['latchkey', `${LONGEST}x`],
+    'needed.names[1] is longer than 253 characters',
+  ],
+]
+
+for (const [what, names, message] of ENDLESS) {
+  test(`a daemon that needs tokens for ${what} is refused, and its stream ends`, async (t) => {
+    const on = new BookmarkWorld(t)
+    const tokens = threeTokens('first')
+    const { publishing, stream } = await on.begin(volumeRequest({ tokens }))
+    stream.contents(1, { password: 'one' }, names)
+    const error = LatchkeyError.from(await t.throwsAsync(publishing))
+    t.is(error.reason, 'InvalidRequest')
+    t.is(error.message, message)
+    t.is(on.volumes.count().connected, 0)
+    t.is(stream.heard.filter(({ committed }) => committed != null).length, 0)
+  })
+}
+
+test('where a volume is mounted such a daemon costs its own stream only, and what it sent is zeroed', async (t) => {
+  const on = new BookmarkWorld(t)
+  const { tokens, stream } = await published(on)
+  const data = Buffer.from('two')
+  const needed = { names: audiences(MAX_TOKENS + 1) }
+  const file = { path: 'password', data, mode: 0o644, ownerUid: 0 }
+  stream.say({ contents: { generation: 2, files: [file], digest: Buffer.alloc(32), needed } })
+  await until(() => on.volumes.count().connected === 0, { what: 'the stream to end' })
+  t.deepEqual(data, Buffer.alloc(3))
+  t.deepEqual(kept(tokens), ['latchkey', 'vault'])
+  t.is(on.store.read(volumeRequest().volumeId, 'password'), 'one')
+  const again = await on.reopened()
+  again.say({ resumed: { needed } })
+  await until(() => on.volumes.count().connected === 0, { what: 'the next one to end' })
+})
+
+test('as many audiences as kubelet brings may be needed, and as long ones as a configuration takes', async (t) => {
+  const on = new BookmarkWorld(t)
+  const names = ['latchkey', ...audiences(MAX_TOKENS - 2), LONGEST]
+  const tokens = threeTokens('first')
+  const { publishing, stream } = await on.begin(volumeRequest({ tokens }))
+  stream.contents(1, { password: 'one' }, names)
+  await publishing
+  t.deepEqual(kept(tokens), ['latchkey'])
 })

@@ -319,6 +319,31 @@ mountTest(
   },
 )
 
+mountTest('needs without end cost their own stream only, and are not kept', async (t) => {
+  t.timeout(60_000)
+  const on = await startWorld(t)
+  const attacked = await publishGood(on, 'attacked')
+  const other = await publishGood(on, 'other')
+  const opened = (): number =>
+    on.daemon.calls.filter(({ volumeId }) => volumeId === attacked.volumeId).length
+  on.daemon.answers.set(attacked.volumeId, [])
+  for (const names of [
+    Array.from({ length: 20_000 }, (_, index) => `audience-${index}`),
+    ['x'.repeat(64 * 1024)],
+  ]) {
+    const before = opened()
+    const { stream } = callOf(on, attacked)
+    await stream.send({ resumed: { needed: { names } } }).catch(() => undefined)
+    await until(() => opened() > before, {
+      what: 'the volume to be opened again',
+      timeoutMs: 30_000,
+    })
+    t.is(passwordOf(attacked), 'one')
+  }
+  t.is(callOf(on, other).stream.closed.aborted, false)
+  await publishGood(on, 'third')
+})
+
 mountTest(
   'endless messages on one stream: other volumes are published, and its own stays in its cap',
   async (t) => {
