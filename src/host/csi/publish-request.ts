@@ -119,6 +119,8 @@ function readContext(context: Readonly<Record<string, Buffer>>): ReadonlyMap<str
 }
 
 function readText(key: string, value: Buffer): string {
+  // protobufjs gives an empty list for an entry that has no value on the wire.
+  if (value.length === 0) return ''
   if (isUtf8(value)) return value.toString()
   return refuse(`volumeAttributes.${printable(key)}`, 'is not valid UTF-8')
 }

@@ -268,6 +268,12 @@ test('attributes named after parts of every object are attributes like any other
   t.is(attributes.get('__proto__'), 'c')
 })
 
+test('an attribute that comes without a value on the wire is empty', (t) => {
+  // As protobufjs reads such an entry.
+  const request = withContext({ optional: [] as unknown as Buffer })
+  t.is(parsePublishRequest(request, KUBELET_ROOT).attributes.get('optional'), '')
+})
+
 test('the bytes that the tokens came in are zeroed once the tokens have been read', (t) => {
   const request = output()
   parsePublishRequest(request, KUBELET_ROOT)
