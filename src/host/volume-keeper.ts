@@ -253,7 +253,7 @@ export class VolumeKeeper {
   }
 
   /** Nobody takes what comes along with names that are refused. */
-  #keepOnly(audiences: readonly string[], contents: Contents__Output | null): void {
+  #keepOnly(audiences: readonly string[], contents: Contents__Output | null | undefined): void {
     try {
       this.#held.keepOnly(audiences)
     } catch (thrown) {
