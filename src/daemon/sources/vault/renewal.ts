@@ -9,14 +9,17 @@ const RENEW_AT = 2 / 3
 const RENEW_SPREAD = 0.1
 /** A renewal that gives less than this part of the first life meets the longest life that Vault allows. */
 const FULL = 0.9
+/** Whatever a server says of a life: it is not asked in a tighter loop than this. */
+const LEAST_DELAY_MS = 1_000
+const LEAST_PAUSE_MS = 5_000
 /** Node takes 2^31 ms and more for 1 ms. */
 const MAX_SLEEP_MS = 24 * 3_600_000
 
 export const RENEWAL_RETRY = { firstMs: 1_000, maxMs: 60_000 }
 
-/** When to renew what has so much left of its life. */
+/** When to renew what has so much left of its life; never at once. */
 export function renewalDelayMs(remainingMs: number, random: () => number): number {
-  return jittered(remainingMs * RENEW_AT, RENEW_SPREAD, random)
+  return Math.max(LEAST_DELAY_MS, jittered(remainingMs * RENEW_AT, RENEW_SPREAD, random))
 }
 
 export function isFullRenewal(durationMs: number, lifeMs: number): boolean {
@@ -39,16 +42,17 @@ export async function keepAlive(
   while (!isOver()) {
     try {
       const { remainingMs, lifeMs, renewable } = await api.lookupSelf(session, signal)
-      if (!renewable || remainingMs === Infinity) return
-      await sleep(clock, Math.min(renewalDelayMs(remainingMs, random), MAX_SLEEP_MS), signal)
+      if (!renewable || remainingMs === Infinity || lifeMs === 0) return
+      const delayMs = Math.max(LEAST_PAUSE_MS, renewalDelayMs(remainingMs, random))
+      await sleep(clock, Math.min(delayMs, MAX_SLEEP_MS), signal)
       const { durationMs } = await api.renewSelf(session, lifeMs, signal)
       onEvent({ what: 'renewed' })
-      if (!isFullRenewal(durationMs, lifeMs)) return
+      if (durationMs === 0 || !isFullRenewal(durationMs, lifeMs)) return
       backoff.reset()
     } catch (thrown) {
       if (isOver() || isTrouble(thrown, 'dead-token')) return
       onEvent({ what: 'not-renewed', reason: LatchkeyError.from(thrown).reason })
-      await sleep(clock, backoff.nextMs(), signal).catch(() => undefined)
+      await sleep(clock, Math.max(LEAST_PAUSE_MS, backoff.nextMs()), signal).catch(() => undefined)
     }
   }
 }
