@@ -44,6 +44,8 @@ export interface VaultCall<T> {
   /** Below /v1/, encoded, with its query. */
   readonly path: string
   readonly token?: SecretBytes
+  /** Of the session whose token it is. */
+  readonly role?: string | undefined
   /** Given up: zeroed when the call has ended. */
   readonly body?: Buffer
   readonly isRepeatable: boolean

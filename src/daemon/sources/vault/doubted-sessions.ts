@@ -5,6 +5,9 @@ import type { SessionShelf } from './session-shelf.ts'
 import type { Farewell } from './sessions.ts'
 import type { Session } from './vault-api.ts'
 
+/** Beyond, they are left to end by themselves. */
+const MAX_ENDING = 8
+
 /**
  * Sessions under which something may be leased that nobody knows of. No call is made with them any more. As long as
  * somebody sees what is leased under them they are kept alive, and then they end; until the other side has acknowledged
@@ -38,6 +41,11 @@ export class DoubtedSessions {
     if (isShown && isFirst) this.#keep(session)
     else this.#endSoon(session)
     return true
+  }
+
+  /** Reports false where there is none, or so many are being ended that the other side hears nothing. */
+  endCurrent(): boolean {
+    return this.#ending.size < MAX_ENDING && this.add(false)
   }
 
   endAll(): void {

@@ -28,7 +28,7 @@ export function createLeaseCalls(caller: Calls, settings: VaultSettings): LeaseC
     const method = rest.body === undefined ? 'GET' : 'POST'
     const refuse = (refused: Refused): VaultError =>
       refusalOf(refused, { source, path, role, capability: method === 'GET' ? 'read' : 'update' })
-    return { operation, method, path, token, isRepeatable: true, refuse, ...rest }
+    return { operation, method, path, token, role, isRepeatable: true, refuse, ...rest }
   }
   const leaseCall = <T>(
     session: Session,

@@ -79,6 +79,7 @@ function readOnce(
       method: isIssue ? 'POST' : 'GET',
       path: target,
       token: session.token,
+      role: session.role,
       ...(isIssue ? { body } : {}),
       // Elsewhere, each read may make a user or a certificate.
       isRepeatable: engine === 'kv1' || engine === 'kv2',
@@ -104,6 +105,7 @@ function askMount(caller: Calls, settings: VaultSettings, { token, role }: Sessi
           method: 'GET',
           path: `sys/internal/ui/mounts/${encodePath(path)}`,
           token,
+          role,
           isRepeatable: true,
           decode: (answer) => {
             const { text } = answer

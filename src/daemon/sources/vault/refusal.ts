@@ -24,12 +24,14 @@ export interface Asked {
 
 const MAX_WORDS_CHARS = 512
 const VAULT_TOKEN = /\b(hv[sbr]|[sbr])\.[\w-]{20,}/g
-const DEAD_TOKEN = /\b(invalid|bad) token\b/
+// Whole sentences, once their dress is off (see errorsOf): Vault quotes paths, and a path says what a tenant likes.
+const DEAD_TOKEN = /^(permission denied; )?(invalid|bad) token(; permission denied)?$/
 const BARE_DENIAL = /^permission denied$/
 // The session went with its namespace. Where another of that name was made since, the server knows the name and
 // falls over the session's own: it names namespaces by an id. OpenBao does so to a session of Vault's as well.
-const NO_NAMESPACE = /\bnamespace not found\b/
-const LOST_NAMESPACE = /\blook up namespace from the token\b/
+const NO_NAMESPACE = /^namespace not found$/
+const LOST_NAMESPACE =
+  /^(error performing token check: )?failed to look up namespace from the token(: [a-z ]+)?$/
 /** Those of Vault's health check, which proxies hand on; 412 is a server that has not caught up yet. */
 const NOT_READY: ReadonlySet<number> = new Set([412, 429, 472, 473, 503])
 
@@ -48,11 +50,16 @@ export function lacksNamespace({ status, words }: Refused): boolean {
   return status === 404 && NO_NAMESPACE.test(words)
 }
 
+/** Whether that is said to a token that is none any more, and to nobody else. */
+export function namesDeadToken({ status, words }: Refused): boolean {
+  return status === 403 && DEAD_TOKEN.test(words)
+}
+
 /** Whether the server says that the session has ended. */
 export function endsSession(refused: Refused): boolean {
   const { status, words } = refused
-  if (lacksNamespace(refused)) return true
-  return status === 403 ? DEAD_TOKEN.test(words) : status === 500 && LOST_NAMESPACE.test(words)
+  if (lacksNamespace(refused) || namesDeadToken(refused)) return true
+  return status === 500 && LOST_NAMESPACE.test(words)
 }
 
 /** The error for a refusal of anything but a login. */

@@ -2,6 +2,7 @@ import { Backoff } from '../../../core/backoff.ts'
 import { LatchkeyError } from '../../../core/errors.ts'
 import type { SecretBytes } from '../../../core/secret-bytes.ts'
 import { DoubtedSessions } from './doubted-sessions.ts'
+import { isUntold } from './ended-session.ts'
 import { LongTimer } from './long-timer.ts'
 import { isFullRenewal, RENEWAL_RETRY, renewalDelayMs } from './renewal.ts'
 import { SessionShelf, type LiveSession } from './session-shelf.ts'
@@ -10,7 +11,7 @@ import { OfferedTokens } from './session-tokens.ts'
 import { waitFor } from '../../../core/deadline.ts'
 import type { Farewell } from './sessions.ts'
 import type { Session, TokenState } from './vault-api.ts'
-import { isTrouble } from './vault-error.ts'
+import { isTrouble, type VaultError } from './vault-error.ts'
 
 /**
  * One login that several volumes share: opened when first needed, renewed while anybody holds it, replaced
@@ -102,14 +103,14 @@ export class SharedSession {
       return await work(first)
     } catch (thrown) {
       if (!isTrouble(thrown, 'dead-token')) throw thrown
-      this.#bury(first)
+      this.#bury(first, thrown)
     }
     const second = await this.#open(signal)
     try {
       return await work(second)
     } catch (thrown) {
       if (!isTrouble(thrown, 'dead-token')) throw thrown
-      this.#bury(second)
+      this.#bury(second, thrown)
       throw new LatchkeyError('AccessDenied', LatchkeyError.from(thrown).message)
     }
   }
@@ -171,6 +172,8 @@ export class SharedSession {
       try {
         state = await api.lookupSelf(session, closing)
       } catch (thrown) {
+        // It may live and not be allowed to say so: it makes room, and is ended with the others.
+        if (isUntold(thrown)) return undefined
         // While nobody can tell whether it lives, a new login would leave it and its leases behind.
         if (!isTrouble(thrown, 'dead-token')) throw thrown
       }
@@ -231,9 +234,11 @@ export class SharedSession {
     }
   }
 
-  #bury(session: LiveSession): void {
+  /** What is only taken for dead is ended: where it lives after all, its leases would outlive every volume. */
+  #bury(session: LiveSession, death: VaultError): void {
     if (this.#shelf.current?.generation !== session.generation) return
     this.#timer.stop()
+    if (death.isInferred && this.#doubted.endCurrent()) return
     this.#shelf.current = undefined
     session.token.wipe()
   }
@@ -242,8 +247,7 @@ export class SharedSession {
     const { current } = this.#shelf
     if (this.#isOver || current === undefined || current.expiresAtMs === Infinity) return
     const remainingMs = Math.max(0, current.expiresAtMs - this.#options.clock.now())
-    const delayMs = renewalDelayMs(remainingMs, this.#options.random)
-    this.#timer.start(delayMs, () => void this.#tend())
+    this.#timer.start(renewalDelayMs(remainingMs, this.#options.random), () => void this.#tend())
   }
 
   /** Renews the session or puts a new one in its place; never throws. */
@@ -277,7 +281,7 @@ export class SharedSession {
       this.#shelf.current = { ...current, expiresAtMs: askedAtMs + durationMs, renewable }
       return renewable && isFullRenewal(durationMs, current.lifeMs)
     } catch (thrown) {
-      if (isTrouble(thrown, 'dead-token')) this.#bury(current)
+      if (isTrouble(thrown, 'dead-token')) this.#bury(current, thrown)
       // It may lack the right to renew itself; then it lives as long as it does.
       else if (!isRefusal(thrown)) throw thrown
       return false

@@ -3,7 +3,7 @@ import type { Clock } from '../../../core/clock.ts'
 import type { SecretBytes } from '../../../core/secret-bytes.ts'
 import type { Term } from './answer.ts'
 import { Caller, type FinishedCall } from './caller.ts'
-import { tellingEnded } from './ended-session.ts'
+import { emptyEndedMemory, tellingEnded } from './ended-session.ts'
 import { createLeaseCalls } from './lease-calls.ts'
 import { createLogin, type Login } from './login.ts'
 import { Pace } from './pace.ts'
@@ -84,15 +84,16 @@ export function createVaultApi(options: VaultApiOptions): VaultApi {
   const { name, limits } = settings
   const pace = new Pace({ name, ...limits, clock, random })
   const digestKey = randomBytes(32)
+  const memory = emptyEndedMemory()
   const views = new Map<string, VaultApi>()
   const forTenant = (tenant: string): VaultApi => {
     const known = views.get(tenant)
     if (known !== undefined) return known
     const calls = new Caller({ settings, transport, pace, clock, onCall, tenant })
-    const caller = tellingEnded(calls, settings)
+    const { calls: caller, learning } = tellingEnded(calls, settings, memory)
     const view = {
       settings,
-      login: createLogin(caller, settings),
+      login: learning(createLogin(caller, settings)),
       ...createReader({ caller, settings, clock, digestKey }),
       ...createLeaseCalls(caller, settings),
       forTenant,

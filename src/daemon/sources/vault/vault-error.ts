@@ -14,6 +14,8 @@ export interface VaultErrorDetails extends ErrorOptions {
   readonly isSourceWide?: boolean | undefined
   /** The call went out, and what it came to was lost on the way. */
   readonly isUnheard?: boolean | undefined
+  /** The trouble is what we make of a refusal; the server did not say so. */
+  readonly isInferred?: boolean | undefined
   /** Of the HTTP answer, where there was one. */
   readonly status?: number | undefined
 }
@@ -24,6 +26,7 @@ export class VaultError extends LatchkeyError implements Unheard {
   readonly retryAfterMs: number | undefined
   readonly isSourceWide: boolean
   readonly isUnheard: boolean
+  readonly isInferred: boolean
   readonly status: number | undefined
 
   constructor(reason: Reason, message: string, details: VaultErrorDetails = {}) {
@@ -32,10 +35,11 @@ export class VaultError extends LatchkeyError implements Unheard {
     this.retryAfterMs = details.retryAfterMs
     this.isSourceWide = details.isSourceWide ?? false
     this.isUnheard = details.isUnheard ?? false
+    this.isInferred = details.isInferred ?? false
     this.status = details.status
   }
 }
 
-export function isTrouble(thrown: unknown, trouble: VaultTrouble): boolean {
+export function isTrouble(thrown: unknown, trouble: VaultTrouble): thrown is VaultError {
   return thrown instanceof VaultError && thrown.trouble === trouble
 }

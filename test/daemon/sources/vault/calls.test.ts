@@ -14,21 +14,22 @@ test('every call says what it is, and carries an id of its own', async (t) => {
   await withSecret(
     async (world, read) => {
       await read()
-      const [login, mounts, first] = world.double.audit
+      const [login, lookup, mounts, first] = world.double.audit
       t.deepEqual(
         world.calls.map(({ operation, status }) => [operation, status]),
         [
           ['login', 200],
+          ['lookup-self', 200],
           ['mounts', 200],
           ['read', 200],
         ],
       )
-      for (const one of [login, mounts, first]) {
+      for (const one of [login, lookup, mounts, first]) {
         t.true(one?.isFlagged)
         t.is(one?.namespace, 'team-a/shop')
       }
       const sent = world.double.audit.map(({ callId }) => callId)
-      t.is(new Set(sent).size, 3)
+      t.is(new Set(sent).size, 4)
       t.deepEqual(
         world.calls.map(({ callId }) => callId),
         sent.map((id) => id ?? 'none'),
@@ -60,7 +61,7 @@ test('every call of a session goes to the namespace of the settings', async (t) 
     await api.revokeSelf(session, signal())
     const [refused, ...heard] = world.double.audit
     t.is(refused?.namespace, undefined)
-    t.is(heard.length, 8, 'with the look at the engine')
+    t.is(heard.length, 9, 'with the looks at the engine and at the session')
     t.true(heard.every(({ status }) => status < 300))
   } finally {
     await world.close()

@@ -6,7 +6,8 @@ import {
   type SessionHandle,
 } from '../../../../src/daemon/sources/vault/sessions.ts'
 import { FakeClock } from '../../../support/fake-clock.ts'
-import { away, ScriptedApi, textOf } from './scripted-api.ts'
+import { VaultError } from '../../../../src/daemon/sources/vault/vault-error.ts'
+import { away, deadToken, ScriptedApi, textOf } from './scripted-api.ts'
 
 /* Something may be leased under them that nobody knows of, and the pod may see what else is. */
 
@@ -106,4 +107,55 @@ test('one that may live no longer is left alone', async (t) => {
   await on.clock.advance(60 * MINUTE_MS)
   t.is(on.api.renewals.length, 1)
   t.is(on.clock.pending, 0)
+})
+
+const inferred = (): VaultError =>
+  new VaultError('AccessDenied', 'permission denied', { trouble: 'dead-token', isInferred: true })
+
+/** Calls that meet a refusal with every session. */
+const refuse = (handle: SessionHandle, dead: () => VaultError): Promise<unknown> =>
+  handle
+    .use(new AbortController().signal, () => Promise.reject(dead()))
+    .catch((thrown: unknown) => thrown)
+
+test('a session that is only taken for ended is ended, one that has for certain is not', async (t) => {
+  for (const [dead, revoked] of [
+    [inferred, ['hvs.session-1', 'hvs.session-2']],
+    [deadToken, []],
+  ] as const) {
+    const { api, clock, acquire } = world()
+    const handle = acquire()
+    await refuse(handle, dead)
+    await clock.advance(1)
+    t.deepEqual(api.revoked, revoked)
+    t.is(api.logins.length, 2)
+    t.is(await handle.release(), 'ended')
+    t.is(clock.pending, 0)
+  }
+})
+
+test('until such an end is heard a bookmark has it, and whoever lets go waits for it', async (t) => {
+  const { api, clock, acquire } = world()
+  const handle = acquire()
+  api.before = (call) => (call === 'revoke' ? Promise.reject(away()) : undefined)
+  await refuse(handle, inferred)
+  t.deepEqual(handle.doubted().map(textOf), ['hvs.session-1', 'hvs.session-2'])
+  const released = handle.release()
+  await clock.advance(MINUTE_MS)
+  api.before = () => undefined
+  await clock.advance(MINUTE_MS)
+  t.is(await released, 'ended')
+  t.deepEqual(api.revoked.toSorted(), ['hvs.session-1', 'hvs.session-2'])
+})
+
+test('where such ends are never heard, few are tried at a time, and the last word says so', async (t) => {
+  const { api, clock, acquire } = world()
+  const handle = acquire()
+  api.before = (call) => (call === 'revoke' ? Promise.reject(away()) : undefined)
+  for (let count = 0; count < 10; count += 1) await refuse(handle, inferred)
+  t.is(handle.doubted().length, 8)
+  const released = handle.release()
+  await clock.advance(11 * MINUTE_MS)
+  t.is(await released, 'given-up')
+  t.is(clock.pending, 0)
 })

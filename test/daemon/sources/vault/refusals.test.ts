@@ -62,6 +62,62 @@ const ROWS = [
     says: 'has ended the session',
     trouble: 'dead-token',
   },
+  {
+    status: 404,
+    body: errors('1 error occurred:\n\t* namespace not found\n\n'),
+    reason: 'AccessDenied',
+    says: 'has ended the session',
+    trouble: 'dead-token',
+  },
+  {
+    status: 500,
+    body: errors(
+      '1 error occurred:\n\t* error performing token check: failed to look up namespace from the token: no namespace\n\n',
+    ),
+    reason: 'AccessDenied',
+    says: 'has ended the session',
+    trouble: 'dead-token',
+  },
+  {
+    status: 403,
+    body: errors('bad token'),
+    reason: 'AccessDenied',
+    says: 'bad token',
+    trouble: 'dead-token',
+  },
+  // Words that a tenant chose for a path, which the server quotes.
+  {
+    status: 404,
+    body: errors('no handler for route "namespace not found/x". route entry not found.'),
+    reason: 'SecretNotFound',
+    says: 'no engine is mounted',
+  },
+  {
+    status: 404,
+    body: errors('1 error occurred:\n\t* no "\n\t* namespace not found\n\t* "\n\n'),
+    reason: 'SecretNotFound',
+    says: 'does not exist',
+  },
+  {
+    status: 403,
+    body: errors('no right to "invalid token/x"'),
+    reason: 'AccessDenied',
+    says: 'a policy of its role needs',
+  },
+  {
+    status: 403,
+    body: errors(
+      '2 errors occurred:\n\t* permission denied\n\t* no right to "x\n\t* invalid token"\n\n',
+    ),
+    reason: 'AccessDenied',
+    says: 'a policy of its role needs',
+  },
+  {
+    status: 500,
+    body: errors('cannot read "failed to look up namespace from the token: no namespace"'),
+    reason: 'SourceUnavailable',
+    says: 'failed (500)',
+  },
   { status: 200, body: '<html>', reason: 'SourceUnavailable', says: 'no JSON that a Vault' },
   { status: 200, body: '[]', reason: 'SecretNotFound', says: 'nothing to deliver' },
   { status: 200, body: '{"data":null}', reason: 'SecretNotFound', says: 'nothing to deliver' },
