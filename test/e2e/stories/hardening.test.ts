@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { AUDIT_LOG } from '../cluster/control-plane.ts'
 import { until } from '../cluster/until.ts'
+import { consumerPod } from './kube-objects.ts'
 import { database, DB, renewLatchkey, system } from './latchkey.ts'
 import { cluster, makePlace, nodeStory, type Place } from './support.ts'
 
@@ -24,8 +25,8 @@ nodeStory('with every policy of the hardening guide applied, Latchkey does its w
 
   await place.apply(...database(place))
   const consumer = { serviceAccount: 'api', volumes: { db: DB } }
-  const refused = await t.throwsAsync(place.applyConsumer('app', consumer))
-  t.regex(refused.message, /takes the label latchkey\.dev\/volumes=allowed/)
+  const pod = consumerPod('app', cluster.consumerImage, consumer)
+  await untilRefused(t, place, pod, /takes the label latchkey\.dev\/volumes=allowed/)
   await label(place, 'latchkey.dev/volumes=allowed')
   // kubelet asks for a token of Latchkey's account, and the new daemon reviews tokens with it.
   await renewLatchkey()
