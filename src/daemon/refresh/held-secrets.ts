@@ -11,6 +11,11 @@ export interface Held extends HeldSecret {
   isDue: boolean
 }
 
+interface Replaced extends Held {
+  /** The pod may see it still, for nothing newer was shown. */
+  isShown: boolean
+}
+
 /** A lease or certificate is looked after when so much of its life is over. */
 const TEND_AT = 2 / 3
 const SPREAD = 0.1
@@ -24,9 +29,7 @@ export class HeldSecrets {
   readonly #random: () => number
   readonly #held = new Map<SecretKey, Held>()
   /** Their values are wiped; their leases still live. */
-  #replaced: Held[] = []
-  /** Of those: the pod may see them still, for nothing newer was shown. */
-  readonly #shown = new Set<Held>()
+  #replaced: Replaced[] = []
 
   constructor(clock: Clock, random: () => number) {
     this.#clock = clock
@@ -47,7 +50,7 @@ export class HeldSecrets {
 
   /** Those that somebody has to look after. */
   get tended(): readonly Held[] {
-    return [...this.#held.values(), ...this.#shown]
+    return [...this.#held.values(), ...this.#replaced.filter(({ isShown }) => isShown)]
   }
 
   isReplaced(held: Held): boolean {
@@ -73,40 +76,33 @@ export class HeldSecrets {
     const nowMs = this.#clock.now()
     for (const entry of secret.value.entries.values()) entry.wipe()
     secret.value.json?.wipe()
-    const over = this.#replaced.filter(({ value }) => value.term.endsAtMs <= nowMs)
-    for (const ended of over) this.#shown.delete(ended)
-    this.#replaced = this.#replaced.filter((one) => !over.includes(one))
+    this.#replaced = this.#replaced.filter(({ value }) => value.term.endsAtMs > nowMs)
     if (secret.value.term.lease === undefined) return
     const backoff = new Backoff(RETRY, this.#random)
-    const older = { ...secret, backoff, tendAtMs: this.tendAtMs(secret), isDue: false }
-    this.#replaced.push(older)
-    this.#shown.add(older)
+    const tendAtMs = this.tendAtMs(secret)
+    this.#replaced.push({ ...secret, backoff, tendAtMs, isDue: false, isShown: true })
   }
 
   /** The pod sees what is held. */
   settle(): void {
-    this.#shown.clear()
+    for (const older of this.#replaced) older.isShown = false
   }
 
   /** An older one cannot be looked after any longer. */
   letGo(held: Held): void {
-    this.#shown.delete(held)
+    for (const older of this.#replaced) if (older === held) older.isShown = false
   }
 
   /** Another term for the same secret. Answers it as it is now; undefined where nobody looks after it any more. */
   extend(held: Held, term: Held['value']['term']): Held | undefined {
     // It may have been replaced, or given back, while the source was asked.
-    const isReplaced = this.isReplaced(held)
-    if (isReplaced && !this.#shown.has(held)) return undefined
+    if (!this.tended.includes(held)) return undefined
     const extended = { ...held, value: { ...held.value, term } }
     extended.backoff.reset()
     extended.tendAtMs = this.tendAtMs(extended)
-    if (!isReplaced) this.#held.set(keyOf(held), extended)
-    else {
-      this.#replaced = this.#replaced.map((one) => (one === held ? extended : one))
-      this.#shown.delete(held)
-      this.#shown.add(extended)
-    }
+    const older = this.#replaced.findIndex((one) => one === held)
+    if (older === -1) this.#held.set(keyOf(held), extended)
+    else this.#replaced[older] = Object.assign(extended, { isShown: true })
     return extended
   }
 
@@ -122,7 +118,6 @@ export class HeldSecrets {
     for (const { value } of [...this.#held.values(), ...this.#replaced]) wipeValue(value)
     this.#held.clear()
     this.#replaced = []
-    this.#shown.clear()
   }
 }
 
