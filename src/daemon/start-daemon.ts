@@ -1,10 +1,10 @@
 import type { Config } from '../config/config.ts'
 import type { Clock } from '../core/clock.ts'
-import { GarbageRelease } from '../core/garbage-release.ts'
 import { LatchkeyError } from '../core/errors.ts'
 import { Limiter } from '../core/limiter.ts'
 import { createDaemonMetrics, type DaemonMetrics } from '../observability/daemon-metrics.ts'
 import type { Logger } from '../observability/log.ts'
+import { createGarbageRelease } from '../observability/logged-garbage.ts'
 import { joinMetricsPages } from '../observability/metrics-page.ts'
 import type { VolumeStatus__Output } from '../wire/gen/latchkey/mount/v1/VolumeStatus.ts'
 import { peerUid } from '../wire/peer.ts'
@@ -52,13 +52,7 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
   const { timeoutMs } = config.kubernetes
   const startedAtMs = clock.now()
   const budget = new ByteBudget(limits)
-  const garbage = new GarbageRelease({
-    clock,
-    release: options.releaseGarbage ?? (() => Promise.resolve()),
-    onError: (err) => {
-      log.warn({ err: LatchkeyError.from(err) }, 'garbage was not released')
-    },
-  })
+  const garbage = createGarbageRelease(options)
   const release = (): void => {
     garbage.schedule()
   }

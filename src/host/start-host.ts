@@ -1,10 +1,9 @@
 import type { Clock } from '../core/clock.ts'
-import { LatchkeyError } from '../core/errors.ts'
-import { GarbageRelease } from '../core/garbage-release.ts'
 import type { Config } from '../config/config.ts'
 import { readCgroupMemory } from '../observability/cgroup-memory.ts'
 import { createHostMetrics, type HostMetrics } from '../observability/host-metrics.ts'
 import type { Logger } from '../observability/log.ts'
+import { createGarbageRelease } from '../observability/logged-garbage.ts'
 import type { ShimReport } from '../wire/gen/latchkey/mount/v1/ShimReport.ts'
 import { createMountClient } from '../wire/mount-client.ts'
 import { peerUid } from '../wire/peer.ts'
@@ -128,16 +127,6 @@ export async function startHost(options: HostOptions): Promise<RunningHost> {
       log.info({}, 'host side stopped')
     },
   }
-}
-
-function createGarbageRelease({ clock, log, releaseGarbage }: HostOptions): GarbageRelease {
-  return new GarbageRelease({
-    clock,
-    release: releaseGarbage ?? (() => Promise.resolve()),
-    onError: (err) => {
-      log.warn({ err: LatchkeyError.from(err) }, 'garbage was not released')
-    },
-  })
 }
 
 function createSweeper(options: HostOptions, volumes: Volumes, metrics: HostMetrics): Sweeper {

@@ -1,7 +1,7 @@
 import type { Clock } from '../../../core/clock.ts'
 
 /** Node takes 2^31 ms and more for 1 ms, and Vault's usual longest life is 32 days. */
-const MAX_STEP_MS = 24 * 3_600_000
+export const MAX_STEP_MS = 24 * 3_600_000
 
 /** One alarm that can be set as far off as anybody likes. */
 export class LongTimer {

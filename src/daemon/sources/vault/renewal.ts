@@ -1,6 +1,7 @@
 import { Backoff, jittered } from '../../../core/backoff.ts'
 import { sleep } from '../../../core/clock.ts'
 import { LatchkeyError } from '../../../core/errors.ts'
+import { MAX_STEP_MS } from './long-timer.ts'
 import type { SharedSessionOptions } from './session-options.ts'
 import type { Session } from './vault-api.ts'
 import { isTrouble } from './vault-error.ts'
@@ -12,8 +13,6 @@ const FULL = 0.9
 /** Whatever a server says of a life: it is not asked in a tighter loop than this. */
 const LEAST_DELAY_MS = 1_000
 const LEAST_PAUSE_MS = 5_000
-/** Node takes 2^31 ms and more for 1 ms. */
-const MAX_SLEEP_MS = 24 * 3_600_000
 
 export const RENEWAL_RETRY = { firstMs: 1_000, maxMs: 60_000 }
 
@@ -44,7 +43,7 @@ export async function keepAlive(
       const { remainingMs, lifeMs, renewable } = await api.lookupSelf(session, signal)
       if (!renewable || remainingMs === Infinity || lifeMs === 0) return
       const delayMs = Math.max(LEAST_PAUSE_MS, renewalDelayMs(remainingMs, random))
-      await sleep(clock, Math.min(delayMs, MAX_SLEEP_MS), signal)
+      await sleep(clock, Math.min(delayMs, MAX_STEP_MS), signal)
       const { durationMs } = await api.renewSelf(session, lifeMs, signal)
       onEvent({ what: 'renewed' })
       if (durationMs === 0 || !isFullRenewal(durationMs, lifeMs)) return
