@@ -55,10 +55,10 @@ async function open(message: Open__Output, shim: Shim, on: Stages): Promise<void
     const workload = keepNeeded(proven, items, on)
     const older = holdingsOf(volume.volumeId, on)
     const holdings = older ?? Holdings.open(workload, items, on, bookmark)?.join()
-    older?.offer(workload)
+    wanted = { workload, items, fsGroup: volume.fsGroup, holdings }
     if (older && bookmark) wipeBookmark(bookmark)
     endOpen = holdings && on.sessions.beginOpen(volume.volumeId, holdings)
-    wanted = { workload, items, fsGroup: volume.fsGroup, holdings }
+    older?.offer(workload)
     contents = await collectOrHold({ ...wanted, holdMs }, on, shim, closed)
     // Only now does it take the place of an older stream: an Open that proves nothing displaces nobody.
     session = on.sessions.admit(new Session(volume, wanted, on))
