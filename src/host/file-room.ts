@@ -1,5 +1,5 @@
+import { Charges } from '../core/charges.ts'
 import { LatchkeyError } from '../core/errors.ts'
-import { Shares } from '../core/shares.ts'
 import type { CgroupMemory } from '../observability/cgroup-memory.ts'
 
 const MIB = 1024 ** 2
@@ -18,35 +18,29 @@ export function fileBytesWithin(memory: CgroupMemory | undefined, nodeBytes: num
   return Math.max(limitBytes - PROCESS_BYTES, Math.floor(limitBytes / 4))
 }
 
-interface Charge {
-  readonly namespace: string
-  readonly bytes: number
-}
-
 /**
  * How much memory the files of all volumes take, old generations that lie there still included, and those of
  * which namespace how much of it. Whatever the daemon sends, this process stays within it.
  */
 export class FileRoom {
-  readonly #shares: Shares
-  readonly #charges = new Map<string, Charge>()
+  readonly #charges: Charges
 
   constructor(mostBytes: number) {
-    this.#shares = new Shares(mostBytes)
+    this.#charges = new Charges(mostBytes)
   }
 
   get bytes(): number {
-    return this.#shares.total
+    return this.#charges.room.total
   }
 
   get mostBytes(): number {
-    return this.#shares.most
+    return this.#charges.room.most
   }
 
   /** Throws: Overloaded where a volume of that namespace may not take so much more. */
   check(namespace: string, moreBytes: number): void {
-    if (this.#shares.fits(namespace, moreBytes)) return
-    const own = this.#shares.of(namespace)
+    if (this.#charges.room.fits(namespace, moreBytes)) return
+    const own = this.#charges.room.of(namespace)
     throw new LatchkeyError(
       'Overloaded',
       `files of this node would take more memory than they may: ${this.mostBytes} bytes for all (limits.tmpfsBytes), of which one namespace gets four of five that others leave, and "${namespace}" has ${own}`,
@@ -55,15 +49,10 @@ export class FileRoom {
 
   /** Sets what a volume takes, in place of what it took; asks nobody, for that is there. */
   set(volumeId: string, namespace: string, bytes: number): void {
-    this.release(volumeId)
-    this.#charges.set(volumeId, { namespace, bytes })
-    this.#shares.add(namespace, bytes)
+    this.#charges.set(volumeId, namespace, bytes)
   }
 
   release(volumeId: string): void {
-    const charge = this.#charges.get(volumeId)
-    if (charge === undefined) return
-    this.#charges.delete(volumeId)
-    this.#shares.add(charge.namespace, -charge.bytes)
+    this.#charges.release(volumeId)
   }
 }
