@@ -33,9 +33,10 @@ interface Beginning {
 /** After a restart nobody knows what is left of a lease; asked soon, and not by all volumes at once. */
 const SOON_MS = 5_000
 
-/** Asking again would change nothing: the session that it hangs on has ended, or may not end leases. */
+/** Asking again would change nothing: the session that it hangs on has ended, with its namespace even, or may not end leases. */
 const IN_VAIN: ReadonlySet<Reason> = new Set([
   'AccessDenied',
+  'InvalidRequest',
   'SecretNotFound',
   'TokenMissing',
   'TokenRejected',

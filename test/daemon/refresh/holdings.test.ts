@@ -225,7 +225,7 @@ for (const away of ['SourceUnavailable', 'Timeout'] as const) {
   })
 }
 
-for (const reason of ['AccessDenied', 'TokenMissing'] as const) {
+for (const reason of ['AccessDenied', 'InvalidRequest', 'TokenMissing'] as const) {
   test(`a lease that cannot be given back for ${reason} does not keep the shim coming`, async (t) => {
     const on = new HoldingsWorld()
     const holdings = on.open()
